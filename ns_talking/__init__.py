@@ -1,0 +1,1 @@
+"""ns-talking: talking portraits for Nerfstudio."""

@@ -1,0 +1,1 @@
+"""Datasets: their format on disk, frames, pixel sampling."""

@@ -1,0 +1,1 @@
+"""Fields: position, direction and condition in, density and colour out."""

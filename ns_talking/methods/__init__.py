@@ -1,0 +1,1 @@
+"""Talking-portrait methods, one file each."""

@@ -1,0 +1,1 @@
+"""Trainable blocks shared by the fields."""

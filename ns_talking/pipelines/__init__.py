@@ -1,0 +1,1 @@
+"""Pipelines: phases of training and the exchange of audio."""
