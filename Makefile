@@ -1,0 +1,37 @@
+# Every target makes the environment it needs by itself (tools/environment.sh), outside this checkout.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow format bench where clean-env
+
+# Measured on two cores: BLAS, OpenMP and Numba each starting a thread per core fight for the same cores.
+THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+export OMP_NUM_THREADS ?= $(THREADS)
+export NUMBA_NUM_THREADS ?= $(THREADS)
+# This checkout comes first, even while another one shares the environment.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+OUTPUT ?= outputs/demo
+ready = environment=$$(tools/environment.sh ready) && export PATH="$$environment/bin:$$PATH" && set -x
+
+help:  ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo:  ## make a procedural talking head, train on it, render it with unseen sound (OUTPUT=DIR)
+	@$(ready) && ns-talking demo --output $(OUTPUT)
+
+test:  ## formatting, lint, types and every test that is not slow
+	@$(ready) && ruff format --check . && ruff check . && pyright && pytest $(TESTS)
+
+test-slow:  ## the tests on real clips, which need the folder that NS_TALKING_SHARED names
+	@$(ready) && pytest -m slow --session-timeout=1800 $(TESTS)
+
+format:  ## format the code and mend what the linter can mend
+	@$(ready) && ruff format . && ruff check --fix .
+
+bench:  ## time the kernels against their targets
+	@$(ready) && python benchmarks/kernels.py
+
+where:  ## print the folder of the environment
+	@tools/environment.sh where
+
+clean-env:  ## delete the environment
+	@tools/environment.sh clean

@@ -1,0 +1,68 @@
+"""What every test runs under: checked array shapes, no network, few threads, and a reason for every skip."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# beartype checks every annotated array of the package while the tests run. Decorators go below a function's own ones,
+# where they would hide the body from Numba's and Triton's compilers, so those two folders stay unchecked.
+_UNCHECKED = {"ns_talking.kernels.numba", "ns_talking.kernels.triton"}
+_PACKAGE = Path(__file__).parents[1] / "ns_talking"
+
+
+def _checked_modules() -> list[str]:
+    kernels = _PACKAGE / "kernels"
+    names = [
+        ".".join((*folder.relative_to(_PACKAGE.parent).parts, entry.stem))
+        for folder in (_PACKAGE, kernels)
+        if folder.is_dir()
+        for entry in sorted(folder.iterdir())
+        if entry != kernels and not entry.name.startswith("_") and (entry.is_dir() or entry.suffix == ".py")
+    ]
+    return [name for name in names if name not in _UNCHECKED]
+
+
+install_import_hook(_checked_modules(), "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the clips, speech and models that tests on real input need."""
+    folder = Path(os.environ.get("NS_TALKING_SHARED", Path(__file__).parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"there is no folder {folder} with clips and models; NS_TALKING_SHARED names one")
+    return folder.resolve()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if not any("gpu" in item.keywords for item in items):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse connections to anywhere but this machine, so that no test depends on a download."""
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if self.family == getattr(socket, "AF_UNIX", None) or host in ("127.0.0.1", "::1", "localhost"):
+            return connect(self, address)  # pyright: ignore[reportArgumentType] # the caller's own address
+        raise OSError(f"a test tried to reach {address}; tests run without a network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
