@@ -1,0 +1,200 @@
+"""Who may import whom, and what importing the package must never need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "ns_talking"
+
+# The table of the architecture: a part, and what its modules may import besides `utils` and their own neighbours.
+MAY_IMPORT = {
+    "scripts": {"*"},
+    "demo": {"data.format", "data.landmarks", "audio"},
+    "process": {"audio", "data.format", "data.landmarks"},
+    "export": {"methods.base", "fields", "data"},
+    "viewer": {"driving"},
+    "methods": {
+        "data",
+        "dataparsers",
+        "driving",
+        "fields",
+        "losses",
+        "metrics",
+        "modules",
+        "pipelines",
+        "rendering",
+        "viewer",
+    },
+    "pipelines": {"data", "driving"},
+    "dataparsers": {"data", "driving"},
+    "data": {"driving"},
+    "fields": {"modules", "kernels"},
+    "modules": {"kernels"},
+    "rendering": {"kernels"},
+    "losses": {"kernels"},
+    "driving": {"audio"},
+    "kernels": set(),
+    "audio": set(),
+    "metrics": set(),
+    "utils": set(),
+    "__main__": {"scripts"},
+}
+
+ENTRY_MODULES = [
+    "ns_talking.dataparsers.portrait",
+    "ns_talking.dataparsers.ad_nerf",
+    "ns_talking.methods.er_nerf",
+]
+"""What every command of Nerfstudio imports, whichever method it runs."""
+
+HEAVY = ["transformers", "mediapipe", "numba", "triton", "matplotlib.pyplot", "torchaudio", "librosa", "scipy.optimize"]
+
+
+def modules() -> list[str]:
+    parts = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))]
+    return [".".join(part[:-1] if part[-1] == "__init__" else part) for part in parts]
+
+
+def imported_parts(source: str) -> set[str]:
+    """What a file imports of the package, without the leading `ns_talking.`, wherever the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("ns_talking.") for name in found if name.startswith("ns_talking.")}
+
+
+def violations(part: str, path: str, source: str) -> list[str]:
+    allowed = MAY_IMPORT[part] | {"utils", part}
+    named = ", ".join(sorted(allowed - {part}))
+    return [
+        f"`{path}` imports `{name}`; {part} may import {named}"
+        for name in sorted(imported_parts(source))
+        if "*" not in allowed and not any(name == known or name.startswith(f"{known}.") for known in allowed)
+    ]
+
+
+def test_imports_point_downwards() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        if relative != Path("__init__.py"):
+            part = relative.with_suffix("").parts[0]
+            assert part in MAY_IMPORT, f"`{relative}` is in no part of the architecture; add {part!r} to MAY_IMPORT"
+            found += violations(part, relative.as_posix(), path.read_text())
+    assert not found, "\n".join(found)
+
+
+def test_a_wrong_import_is_named_with_what_is_allowed() -> None:
+    source = "def late():\n    from ns_talking.data.format import Region\n"
+    assert violations("fields", "fields/x.py", source) == [
+        "`fields/x.py` imports `data.format.Region`; fields may import kernels, modules, utils"
+    ]
+
+
+def test_imports_are_absolute() -> None:
+    relative = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level > 0
+    ]
+    assert not relative
+
+
+def run(program: str, *arguments: str) -> str:
+    """Run a program in an interpreter of its own, with neither GPU nor network."""
+    preamble = """
+        import importlib, importlib.abc, os, socket, sys
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+        def no_network(*_, **__):
+            raise OSError("importing reached for the network")
+
+        socket.socket.connect = socket.create_connection = socket.getaddrinfo = no_network
+
+        class Broken(importlib.abc.MetaPathFinder):
+            def __init__(self, names, error):
+                self.names, self.error = names, error
+
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in self.names:
+                    raise self.error(f"{name} is broken for this test")
+
+        def break_packages(names, error):
+            for name in list(sys.modules):
+                if name.partition(".")[0] in names:
+                    del sys.modules[name]
+            sys.meta_path.insert(0, Broken(names, error))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(preamble) + textwrap.dedent(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_every_module_imports_without_gpu_network_and_optional_packages() -> None:
+    # The twins for a compiler are the one place that may import it.
+    names = [name for name in modules() if not name.startswith(("ns_talking.kernels.triton.", "ns_talking.__main__"))]
+    program = """
+        import nerfstudio.engine.trainer
+        break_packages({"triton", "mediapipe", "transformers", "face_alignment"}, ImportError)
+        for name in sys.argv[1:]:
+            importlib.import_module(name)
+    """
+    run(program, *names)
+
+
+def test_a_broken_optional_package_does_not_break_the_other_methods() -> None:
+    # A package that does not fit its compiled parts raises anything at all, not ImportError alone.
+    program = """
+        import nerfstudio.engine.trainer, nerfstudio.data.datamanagers.base_datamanager
+        for name in [name for name in sys.modules if name.partition(".")[0] == "ns_talking"]:
+            del sys.modules[name]
+        names = {"triton", "mediapipe", "transformers", "numba", "face_alignment", "matplotlib", "av"}
+        break_packages(names, RuntimeError)
+        for name in sys.argv[1:]:
+            importlib.import_module(name)
+    """
+    run(program, *ENTRY_MODULES)
+
+
+def test_the_entry_modules_add_little_to_nerfstudios_own_import() -> None:
+    # Processor time, not wall time, and the best of three: other work on the machine must not fail this test.
+    program = """
+        os.environ.update(NERFSTUDIO_METHOD_CONFIGS="", NERFSTUDIO_DATAPARSER_CONFIGS="")
+        import importlib.metadata, time
+        # Nerfstudio alone: no plugin is found while its own configurations are imported.
+        find = importlib.metadata.entry_points
+        importlib.metadata.entry_points = lambda **wanted: find(group="no such group")
+        if "importlib_metadata" in sys.modules or importlib.util.find_spec("importlib_metadata"):
+            import importlib_metadata
+            importlib_metadata.entry_points = importlib.metadata.entry_points
+        import nerfstudio.configs.method_configs, nerfstudio.scripts.train
+        before = set(sys.modules)
+        assert not any(name.startswith("ns_talking") for name in before)
+        start = time.process_time()
+        for name in sys.argv[2:]:
+            importlib.import_module(name)
+        seconds = time.process_time() - start
+        heavy = [name for name in sys.argv[1].split(",") if name in sys.modules and name not in before]
+        print(seconds, *heavy)
+    """
+    seconds = []
+    for _ in range(3):
+        figure, *heavy = run(program, ",".join(HEAVY), *ENTRY_MODULES).split()
+        assert not heavy, f"importing the entry modules imports {', '.join(heavy)}"
+        seconds.append(float(figure))
+        if seconds[-1] < 0.3:
+            break
+    assert min(seconds) < 0.3
