@@ -51,8 +51,11 @@ install() {  # what it is, arguments of pip
   done
   trap - INT TERM
   if ! wait $pid; then
-    say "" "The end of $log:" && tail -n 20 "$log" >&2
-    say "" "Installing $what failed. Common reasons: no network or a proxy (set HTTPS_PROXY), a full disk (10 GB are needed"
+    say ""
+    say "The end of $log:"
+    tail -n 20 "$log" >&2
+    say ""
+    say "Installing $what failed. Common reasons: no network or a proxy (set HTTPS_PROXY), a full disk (10 GB are needed"
     say "in $environments and as much in the temporary folder; NS_TALKING_ENVS=DIR and TMPDIR=DIR move them), or no wheel for"
     say "this Python (try make PYTHON=python3.11 ...). Run the same command again when it is mended: downloads are kept."
     return 1
