@@ -20,16 +20,16 @@ class LandmarkScheme:
     num_points: int
     ibug68: Int[np.ndarray, " sixty_eight"]
     """The points that correspond to the 68 of iBUG 300-W, in their order."""
-    outer_lips: Int[np.ndarray, " points"]
-    inner_lips: Int[np.ndarray, " points"]
+    outer_lips: Int[np.ndarray, " outer_points"]
+    inner_lips: Int[np.ndarray, " inner_points"]
     inner_lip_pairs: Int[np.ndarray, "pairs two"]
     """Opposite points of the upper and the lower inner lip."""
-    right_eye: Int[np.ndarray, "six"]
+    right_eye: Int[np.ndarray, " six"]
     """Corner, two of the upper lid, corner, two of the lower lid, so that 1-5 and 2-4 are opposite."""
-    left_eye: Int[np.ndarray, "six"]
-    jaw: Int[np.ndarray, " points"]
+    left_eye: Int[np.ndarray, " six"]
+    jaw: Int[np.ndarray, " jaw_points"]
     """From the subject's right ear round the chin to the left one."""
-    movable: Int[np.ndarray, " points"]
+    movable: Int[np.ndarray, " movable_points"]
     """Lips, lids, brows and irises, which expressions move against the skull."""
 
     @property
@@ -107,12 +107,8 @@ _MEDIAPIPE_INNER_LIPS = _indices(
     80,
     191,
 )
-_MEDIAPIPE_RIGHT_LIDS = _indices(
-    7, 163, 144, 145, 153, 154, 155, 173, 157, 158, 159, 160, 161, 246
-)
-_MEDIAPIPE_LEFT_LIDS = _indices(
-    249, 390, 373, 374, 380, 381, 382, 398, 384, 385, 386, 387, 388, 466
-)
+_MEDIAPIPE_RIGHT_LIDS = _indices(7, 163, 144, 145, 153, 154, 155, 173, 157, 158, 159, 160, 161, 246)
+_MEDIAPIPE_LEFT_LIDS = _indices(249, 390, 373, 374, 380, 381, 382, 398, 384, 385, 386, 387, 388, 466)
 _MEDIAPIPE_RIGHT_BROW = _indices(46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 _MEDIAPIPE_LEFT_BROW = _indices(276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
 
@@ -198,9 +194,7 @@ def scheme(name: str) -> LandmarkScheme:
         ValueError: When there is none of that name.
     """
     if name not in SCHEMES:
-        raise ValueError(
-            f"There is no landmark scheme {name!r}. Known: {', '.join(SCHEMES)}."
-        )
+        raise ValueError(f"There is no landmark scheme {name!r}. Known: {', '.join(SCHEMES)}.")
     return SCHEMES[name]
 
 
@@ -267,9 +261,7 @@ def aperture(
 ) -> Float[np.ndarray, " frames"]:
     """Measure how far the inner lips are open, as a share of the outer-eye distance."""
     upper, lower = layout.inner_lip_pairs[:, 0], layout.inner_lip_pairs[:, 1]
-    gap = np.linalg.norm(
-        landmarks[:, upper, :2] - landmarks[:, lower, :2], axis=-1
-    ).mean(axis=1)
+    gap = np.linalg.norm(landmarks[:, upper, :2] - landmarks[:, lower, :2], axis=-1).mean(axis=1)
     return gap / outer_eye_distance(landmarks, layout)
 
 
@@ -292,9 +284,7 @@ def eye_opening(
 
 
 def _bounding_box(points: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [points[..., :2].min(axis=1), points[..., :2].max(axis=1)], axis=-1
-    ).astype(np.float64)
+    return np.concatenate([points[..., :2].min(axis=1), points[..., :2].max(axis=1)], axis=-1).astype(np.float64)
 
 
 def _grow(box: np.ndarray, factor: float, square: bool) -> np.ndarray:
