@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ns_talking.utils.files import write_json
 
@@ -84,7 +84,8 @@ class PortraitFrame:
     """Position in the clip, counted from 0 over all frames."""
     image: Path
     parsing: Path
-    torso: Path
+    torso: Path | None
+    """None where a layout has no torso layer: then it is the torso as filmed, without the strip under the chin."""
     split: Split
 
 
@@ -114,6 +115,10 @@ class Portrait:
     """Which extractor, with which settings and weights, made them."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]] = DEFAULT_BOUNDS
     """Lower and upper corner of the head's box, in world units."""
+    audio_frames: Int[np.ndarray, " frames"] | None = None
+    """Which frame's instant of the sound belongs to each frame; None where it is the frame's own."""
+    image_layout: Literal["ns-talking", "ad-nerf"] = "ns-talking"
+    """How parsing images encode regions: as `Region` values, or as AD-NeRF's colours."""
 
     @property
     def duration_s(self) -> float:
@@ -125,9 +130,7 @@ class Portrait:
         return [frame for frame in self.frames if frame.split == name]
 
 
-def frame_time(
-    index: int | np.ndarray, num_frames: int
-) -> Any:  # Any: a float for an int, an array for an array.
+def frame_time(index: int | np.ndarray, num_frames: int) -> Any:  # Any: a float for an int, an array for an array.
     """Place a frame in [0, 1] over the audio track, as Nerfstudio's cameras want it."""
     return index / num_frames
 
@@ -169,9 +172,7 @@ def write_transforms(
     frames = [
         {
             "file_path": f"{IMAGES}/{image_name(index, '.jpg')}",
-            "transform_matrix": np.asarray(
-                head_poses[index], dtype=np.float64
-            ).tolist(),
+            "transform_matrix": np.asarray(head_poses[index], dtype=np.float64).tolist(),
             "time": frame_time(index, num_frames),
             "frame_index": index,
             "split": splits[index],
@@ -237,9 +238,7 @@ def read_portrait(folder: Path) -> Portrait:
         head_poses=_read_array(folder / HEAD_POSES, num_frames),
         blink=_read_array(folder / BLINK, num_frames),
         audio=audio if audio.is_file() else None,
-        feature_files={
-            name: folder / FEATURES / f"{name}.npy" for name in content["features"]
-        },
+        feature_files={name: folder / FEATURES / f"{name}.npy" for name in content["features"]},
         feature_identities=dict(content["features"]),
         bounds=(tuple(content["bounds"][0]), tuple(content["bounds"][1])),
     )
@@ -255,26 +254,16 @@ def check(portrait: Portrait) -> None:
         ValueError: When there is no frame to train on, or an index lies outside the clip.
     """
     if not portrait.split("train"):
-        raise ValueError(
-            f"{portrait.folder / TRANSFORMS} lists no training frames. Process the video again."
-        )
+        raise ValueError(f"{portrait.folder / TRANSFORMS} lists no training frames. Process the video again.")
     indices = [frame.index for frame in portrait.frames]
-    if (
-        len(set(indices)) != len(indices)
-        or min(indices) < 0
-        or max(indices) >= portrait.num_frames
-    ):
+    if len(set(indices)) != len(indices) or min(indices) < 0 or max(indices) >= portrait.num_frames:
         raise ValueError(
             f"{portrait.folder / TRANSFORMS} lists frame indices that repeat or lie outside 0 .. "
             f"{portrait.num_frames - 1}. Process the video again."
         )
     paths = [portrait.background, *portrait.feature_files.values()]
-    paths += [
-        path
-        for frame in portrait.frames
-        for path in (frame.image, frame.parsing, frame.torso)
-    ]
-    missing = [path for path in paths if not path.is_file()]
+    paths += [path for frame in portrait.frames for path in (frame.image, frame.parsing, frame.torso)]
+    missing = [path for path in paths if path is not None and not path.is_file()]
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} file(s) of the dataset {portrait.folder} are missing, the first is {missing[0]}. "
@@ -292,9 +281,7 @@ def _read_transforms(folder: Path) -> dict[str, Any]:  # Any: JSON.
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not valid JSON ({error}). Process the video again."
-        ) from error
+        raise ValueError(f"{path} is not valid JSON ({error}). Process the video again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT_NAME:
         raise ValueError(
             f"{path} was not written by ns-talking, so time, landmarks and sound are missing. "
@@ -310,9 +297,7 @@ def _read_transforms(folder: Path) -> dict[str, Any]:  # Any: JSON.
 
 def _read_array(path: Path, num_frames: int) -> np.ndarray:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"The dataset lacks {path}. Run `ns-talking process` on the video again."
-        )
+        raise FileNotFoundError(f"The dataset lacks {path}. Run `ns-talking process` on the video again.")
     array = np.load(path, allow_pickle=False)
     if len(array) != num_frames:
         raise ValueError(

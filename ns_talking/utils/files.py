@@ -24,9 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path: Where the finished file or folder shall be. Parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}"
-    )
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         yield temporary
         if temporary.is_file():
@@ -42,9 +40,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_json(
-    path: Path, content: Any
-) -> None:  # Any: JSON is any nesting of dicts, lists and scalars.
+def absolute_path(value: Any) -> Any:  # Any: settings that are no paths pass through.
+    """Make a path absolute; the empty path, which means "not given", and None stay as they are."""
+    if not isinstance(value, Path) or value == Path():
+        return value
+    return value.expanduser().absolute()
+
+
+def write_json(path: Path, content: Any) -> None:  # Any: JSON is any nesting of dicts, lists and scalars.
     """Write JSON atomically, indented for people, ending with a newline."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,127 @@
+"""Frames as bytes: decoded when asked for, resized once, kept while a memory budget lasts."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8, UInt64
+
+from ns_talking.data.decoding import FrameDecoder
+from ns_talking.data.format import Portrait, PortraitFrame
+
+GIB = 1 << 30
+_NUM_THREADS = 8
+
+
+@dataclass(frozen=True)
+class PortraitImage:
+    """One frame at the working size: 8 bytes per pixel, so that a pixel is gathered by one 64-bit read."""
+
+    packed: UInt8[np.ndarray, "height width 8"]
+    """Image (3), torso colour and opacity (4), parsing (1)."""
+    background: UInt8[np.ndarray, "height width 3"]
+    """The scene without the person, shared by all frames."""
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The person as filmed, over the background plate."""
+        return self.packed[..., :3]
+
+    @property
+    def torso(self) -> UInt8[np.ndarray, "height width 4"]:
+        """Neck and torso: straight (not premultiplied) colour and opacity."""
+        return self.packed[..., 3:7]
+
+    @property
+    def parsing(self) -> UInt8[np.ndarray, "height width"]:
+        """The `Region` of every pixel."""
+        return self.packed[..., 7]
+
+    @property
+    def behind(self) -> UInt8[np.ndarray, "height width 3"]:
+        """What the head hides: the torso over the background plate."""
+        opacity = self.torso[..., 3:].astype(np.float32) / 255
+        mixed = self.torso[..., :3] * opacity + self.background * (1 - opacity)
+        return np.rint(mixed).astype(np.uint8)
+
+    @property
+    def pixels(self) -> UInt64[np.ndarray, " pixels"]:
+        """All pixels as 64-bit words, row by row."""
+        return self.packed.reshape(-1).view(np.uint64)
+
+
+class FrameStore:
+    """Frames of one portrait at one size, least recently used ones dropped first.
+
+    Safe to use from several threads.
+
+    Args:
+        portrait: The dataset.
+        width: Working width in px.
+        height: Working height in px.
+        max_bytes: Memory for decoded frames; the most recent frame is kept even when it alone exceeds it.
+    """
+
+    def __init__(self, portrait: Portrait, width: int, height: int, max_bytes: int) -> None:
+        self.width = width
+        self.height = height
+        self.max_bytes = max_bytes
+        self._decoder = FrameDecoder(portrait, width, height)
+        self._frames: OrderedDict[int, PortraitImage] = OrderedDict()
+        self._num_bytes = 0
+        self._pending: dict[int, Future[PortraitImage]] = {}
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that decoded frames take now."""
+        return self._num_bytes
+
+    @property
+    def background(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The scene without the person."""
+        return self._decoder.background
+
+    def frame(self, frame: PortraitFrame) -> PortraitImage:
+        """Give one frame, decoding it unless it is kept."""
+        with self._lock:
+            if frame.index in self._frames:
+                self._frames.move_to_end(frame.index)
+                return self._frames[frame.index]
+            pending = self._pending.get(frame.index)
+        return pending.result() if pending is not None else self._load(frame)
+
+    def prefetch(self, frames: Iterable[PortraitFrame]) -> None:
+        """Start to decode frames that will be asked for soon, in the background."""
+        for frame in frames:
+            with self._lock:
+                if frame.index in self._frames or frame.index in self._pending:
+                    continue
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="frames")
+                self._pending[frame.index] = self._pool.submit(self._load, frame)
+
+    def _load(self, frame: PortraitFrame) -> PortraitImage:
+        try:
+            image = PortraitImage(packed=self._decoder.decode(frame), background=self.background)
+            self._keep(frame.index, image)
+            return image
+        finally:
+            with self._lock:
+                self._pending.pop(frame.index, None)
+
+    def _keep(self, index: int, image: PortraitImage) -> None:
+        with self._lock:
+            if index in self._frames:
+                return
+            self._frames[index] = image
+            self._num_bytes += image.packed.nbytes
+            while self._num_bytes > self.max_bytes and len(self._frames) > 1:
+                _, dropped = self._frames.popitem(last=False)
+                self._num_bytes -= dropped.packed.nbytes

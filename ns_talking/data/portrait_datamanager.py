@@ -1,0 +1,218 @@
+"""Rays and pixels for training and evaluation: a few frames per step, decoded when they are needed.
+
+A ray carries its time and its frame's index; the model looks up audio, blink and head pose once per frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+
+from ns_talking.data.face_boxes import FaceBoxes, face_boxes, inside
+from ns_talking.data.frame_store import GIB, FrameStore
+from ns_talking.data.pixel_samplers import (
+    LipsPixelSamplerConfig,
+    MouthPixelSamplerConfig,
+    PickedPixels,
+    PortraitPixelSampler,
+    PortraitPixelSamplerConfig,
+    UniformPixelSamplerConfig,
+)
+from ns_talking.data.portrait_dataset import DEFAULT_CACHE_GIB, PortraitDataset
+from ns_talking.data.rays import PinholeRays
+from ns_talking.utils.files import absolute_path
+
+Phase = Literal["head", "lips", "torso"]
+
+
+@dataclass
+class PortraitDataManagerConfig(VanillaDataManagerConfig):
+    """How frames and pixels of a portrait reach the model."""
+
+    _target: type = field(default_factory=lambda: PortraitDataManager)
+    working_size: int | None = None
+    """Longer side of the frames in px; larger ones are scaled down once. None keeps the stored size."""
+    frames_per_batch: int = 8
+    """Distinct frames in a step. More frames show the audio encoder more sounds, fewer cost less encoding."""
+    cache_gib: float = DEFAULT_CACHE_GIB
+    """Memory for decoded frames in GiB (8 bytes per pixel); frames beyond it are decoded again."""
+    seed: int | None = None
+    """Of the pixel samplers; None derives it from the run's seed (--machine.seed)."""
+    pixel_sampler: PortraitPixelSamplerConfig = field(default_factory=MouthPixelSamplerConfig)
+    """Pixels of the head phase."""
+    lips_sampler: PortraitPixelSamplerConfig = field(default_factory=LipsPixelSamplerConfig)
+    """Pixels of the lips phase."""
+    torso_sampler: PortraitPixelSamplerConfig = field(default_factory=UniformPixelSamplerConfig)
+    """Pixels of the torso phase."""
+
+    def __setattr__(self, name: str, value: Any) -> None:  # Any: whatever the field holds.
+        """Keep the dataset's path absolute, so that a saved config works from every folder."""
+        super().__setattr__(name, absolute_path(value) if name == "data" else value)
+
+
+class PortraitDataManager(VanillaDataManager[PortraitDataset]):
+    """Serves a portrait to Nerfstudio's trainer and tools.
+
+    `phase` chooses the pixel sampler of the next training step; the pipeline sets it.
+    """
+
+    config: PortraitDataManagerConfig
+    train_dataset: PortraitDataset
+    eval_dataset: PortraitDataset
+
+    def __init__(
+        self,
+        config: PortraitDataManagerConfig,
+        device: torch.device | str = "cpu",
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        **kwargs: Any,  # Any: Nerfstudio passes on whatever pipelines give it.
+    ) -> None:
+        self.phase: Phase = "head"
+        self._store: FrameStore | None = None
+        self._samplers: dict[str, PortraitPixelSampler] = {}
+        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
+
+    def create_train_dataset(self) -> PortraitDataset:
+        """Describe the training frames; nothing is decoded yet."""
+        return self._dataset(self.train_dataparser_outputs)
+
+    def create_eval_dataset(self) -> PortraitDataset:
+        """Describe the held-out frames; they share the training frames' memory budget."""
+        return self._dataset(self.dataparser.get_dataparser_outputs(split=self.test_split))
+
+    def setup_train(self) -> None:
+        """Prepare sampling from the training frames."""
+        self._train_boxes = _boxes(self.train_dataset)
+        self._train_rays = PinholeRays(self.train_dataset.cameras, self.device)
+        num_rays = self.config.train_num_rays_per_batch
+        self._samplers = {
+            "head": self._sampler(self.config.pixel_sampler, self._train_boxes, num_rays),
+            "lips": self._sampler(self.config.lips_sampler, self._train_boxes, num_rays),
+            "torso": self._sampler(self.config.torso_sampler, self._train_boxes, num_rays),
+        }
+
+    def setup_eval(self) -> None:
+        """Prepare sampling from the held-out frames, and whole images of them."""
+        self._eval_boxes = _boxes(self.eval_dataset)
+        self._eval_rays = PinholeRays(self.eval_dataset.cameras, self.device)
+        self.eval_pixel_sampler = self._sampler(  # pyright: ignore[reportAttributeAccessIssue] # as train_pixel_sampler
+            UniformPixelSamplerConfig(), self._eval_boxes, self.config.eval_num_rays_per_batch
+        )
+        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(
+            input_dataset=self.eval_dataset, device=self.device, num_workers=0
+        )
+        self.eval_dataloader = RandIndicesEvalDataloader(
+            input_dataset=self.eval_dataset, device=self.device, num_workers=0
+        )
+
+    @property
+    def train_pixel_sampler(self) -> PortraitPixelSampler | None:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute there
+        """The sampler of the phase; None where nothing is trained. Nerfstudio's tools set its number of rays."""
+        return self._samplers.get(self.phase)
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict[str, Any]]:  # Any: Nerfstudio's batches.
+        """Give the rays and pixels of a training step; the same for the same step, seed and process."""
+        self.train_count += 1
+        sampler = self.train_pixel_sampler
+        assert sampler is not None
+        picked = sampler.sample(step)
+        self.train_dataset.prefetch(sampler.frames(step + 1).tolist())
+        return self._gather(self.train_dataset, self._train_rays, self._train_boxes, picked)
+
+    def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Any]]:  # Any: Nerfstudio's batches.
+        """Give rays and pixels of held-out frames, drawn uniformly."""
+        self.eval_count += 1
+        assert self.eval_pixel_sampler is not None
+        picked = self.eval_pixel_sampler.sample(step)  # pyright: ignore[reportArgumentType] # ours, see setup_eval
+        return self._gather(self.eval_dataset, self._eval_rays, self._eval_boxes, picked)
+
+    def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:  # Any: Nerfstudio's batches.
+        """Give the camera and the layers of one whole held-out frame, drawn by the step."""
+        stream = np.random.default_rng([self._seed(), step])
+        return self.eval_dataloader.get_camera(int(stream.integers(len(self.eval_dataset))))
+
+    def _dataset(self, outputs: DataparserOutputs) -> PortraitDataset:
+        if "portrait" not in outputs.metadata:
+            raise ValueError(
+                f"The dataparser {type(self.dataparser).__name__} reads no portraits: without landmarks, parsing and "
+                "sound there is nothing to train on. Use `talking-portrait` or `ad-nerf`."
+            )
+        dataset = PortraitDataset(
+            outputs, self.config.camera_res_scale_factor, self.config.working_size, self._store, self._max_bytes()
+        )
+        self._store = dataset.store
+        return dataset
+
+    def _max_bytes(self) -> int:
+        return int(self.config.cache_gib * GIB)
+
+    def _seed(self) -> int:
+        return torch.initial_seed() if self.config.seed is None else self.config.seed
+
+    def _sampler(self, config: PortraitPixelSamplerConfig, boxes: FaceBoxes, num_rays: int) -> PortraitPixelSampler:
+        return config.setup(
+            boxes=boxes,
+            num_rays_per_batch=num_rays,
+            frames_per_batch=self.config.frames_per_batch,
+            seed=self._seed(),
+            rank=self.local_rank,
+        )
+
+    def _gather(
+        self, dataset: PortraitDataset, rays: PinholeRays, boxes: FaceBoxes, picked: PickedPixels
+    ) -> tuple[RayBundle, dict[str, Any]]:
+        indices = torch.from_numpy(picked.indices).to(self.device)
+        row, y, x = picked.indices.T
+        packed, background = (torch.from_numpy(array).to(self.device) for array in _pixels(dataset, picked.indices))
+        colours = packed[:, :7].float() / 255
+        plate = background.float() / 255
+        torso = colours[:, 3:]
+        opacity = torso[:, 3:]
+        span = torch.tensor([max(dataset.height - 1, 1), max(dataset.width - 1, 1)], device=self.device)
+        bundle = rays(indices)
+        bundle.metadata |= {
+            "pixel": indices[:, 1:] / span * 2 - 1,
+            "behind": torso[:, :3] * opacity + plate * (1 - opacity),
+            "background": plate,
+        }
+        batch = {
+            "image": colours[:, :3],
+            "torso": torso,
+            "parsing": packed[:, 7],
+            "in_face": torch.from_numpy(inside(boxes.face[row], x, y)).to(self.device),
+            "in_lower_face": torch.from_numpy(inside(boxes.lower_face[row], x, y)).to(self.device),
+            "group": torch.from_numpy(picked.group).to(self.device),
+            "indices": indices,
+        }
+        if picked.patch is not None:
+            batch["patch"] = picked.patch
+        return bundle, batch
+
+
+def _boxes(dataset: PortraitDataset) -> FaceBoxes:
+    indices = [frame.index for frame in dataset.frames]
+    return face_boxes(dataset.portrait, indices, dataset.width, dataset.height)
+
+
+def _pixels(
+    dataset: PortraitDataset, indices: np.ndarray
+) -> tuple[UInt8[np.ndarray, "rays 8"], UInt8[np.ndarray, "rays 3"]]:
+    """Gather packed pixels and the plate behind them; pixels of one frame follow each other."""
+    row = indices[:, 0]
+    flat = indices[:, 1] * dataset.width + indices[:, 2]
+    words = np.empty(len(flat), dtype=np.uint64)
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
+        words[start:end] = dataset.frame(int(row[start])).pixels[flat[start:end]]
+    return words.view(np.uint8).reshape(-1, 8), dataset.background.reshape(-1, 3)[flat]

@@ -1,0 +1,1 @@
+"""Dataset layouts, read into one in-memory portrait."""
