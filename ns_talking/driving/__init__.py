@@ -1,0 +1,1 @@
+"""What drives a portrait, at video rate: audio windows, blinks and head poses."""
