@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-FPS = 25.0
+from ns_talking.data.format import FRAME_RATE_HZ
+from ns_talking.utils.files import atomic_path
+
+FPS = FRAME_RATE_HZ
 """Frame rate of every dataset; videos of any other rate are resampled to it by time."""
 
 
@@ -174,9 +175,7 @@ class Workspace:
 class Progress(Protocol):
     """Opens a progress bar; `ns_talking.utils.progress.progress` is one."""
 
-    def __call__(
-        self, description: str, *, total: int, unit: str
-    ) -> AbstractContextManager[Callable[..., None]]: ...
+    def __call__(self, description: str, *, total: int, unit: str) -> AbstractContextManager[Callable[..., None]]: ...
 
 
 @runtime_checkable
@@ -217,14 +216,6 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Args:
         folder: The folder to be made or replaced as a whole.
     """
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
         yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)

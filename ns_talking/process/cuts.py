@@ -1,0 +1,94 @@
+"""Cuts: instants where the picture or the head jumps, which a dataset must not contain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from ns_talking.data.landmarks import LandmarkScheme, outer_eye_distance
+
+THUMBNAIL_SIZE = 32
+_PICTURE_CHANGE = 0.10
+"""Share of the full range by which the thumbnails on both sides of a cut differ on average."""
+_HEAD_JUMP = 0.35
+"""Outer-eye distances by which the head jumps in one frame."""
+_PROMINENCE = 4.0
+"""A cut exceeds the median change of its neighbourhood by this factor: a pan or a fast nod does not."""
+_SIDE = 3
+_NEIGHBOURHOOD = 12
+
+
+def picture_cuts(thumbnails: UInt8[np.ndarray, "frames height width 3"]) -> Int[np.ndarray, " cuts"]:
+    """Find frames that begin a new shot, from small copies of all frames.
+
+    The median of three frames on either side is compared, so that a flash is no cut.
+    """
+    return _peaks(_sides_apart(thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255), _PICTURE_CHANGE)
+
+
+def head_cuts(landmarks: Float[np.ndarray, "frames points 3"], layout: LandmarkScheme) -> Int[np.ndarray, " cuts"]:
+    """Find frames at which the head is suddenly elsewhere while the picture stays alike: an edited interview.
+
+    Args:
+        landmarks: NaN rows where there is no face.
+        layout: Scheme of the landmarks.
+    """
+    usable = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
+    if len(usable) < 2:
+        return np.zeros(0, dtype=np.int64)
+    seen = landmarks[usable]
+    rigid = np.setdiff1d(np.arange(layout.num_points), layout.movable)
+    scale = np.median(outer_eye_distance(seen, layout))
+    step = np.linalg.norm(np.diff(seen[:, rigid, :2], axis=0), axis=-1).mean(axis=1) / scale
+    change = np.concatenate([[0.0], step])
+    # Across a gap the head may have moved anywhere.
+    change[np.flatnonzero(np.diff(usable) > 1) + 1] = 0.0
+    return usable[_peaks(change, _HEAD_JUMP)]
+
+
+def refuse_cuts(cuts: Sequence[int] | np.ndarray, num_frames: int, fps: float, start_s: float) -> None:
+    """Refuse a clip with cuts, naming the longest shot.
+
+    Args:
+        cuts: First frames of new shots.
+        num_frames: Frames of the clip.
+        fps: Frames per second.
+        start_s: Where the clip starts in the video, in seconds, as given by the user.
+
+    Raises:
+        ValueError: When there is a cut, with its instant and the options that take the longest shot.
+    """
+    if len(cuts) == 0:
+        return
+    edges = np.concatenate([[0], np.asarray(cuts), [num_frames]]).astype(int)
+    longest = int(np.argmax(np.diff(edges)))
+    begin_s, end_s = start_s + edges[longest] / fps, start_s + edges[longest + 1] / fps
+    instants = ", ".join(f"{start_s + cut / fps:.2f} s" for cut in cuts[:8])
+    more = f" and {len(cuts) - 8} more" if len(cuts) > 8 else ""
+    # Rounded inwards, so that no frame of a neighbouring shot is taken.
+    begin_s, length_s = np.ceil(begin_s * 100) / 100, np.floor((end_s - begin_s) * 100 - 1) / 100
+    raise ValueError(
+        f"The video is cut at {instants}{more}; a portrait is made from one continuous shot. The longest one is taken "
+        f"with --start {begin_s:.2f} --max-seconds {max(length_s, 0):.2f}"
+    )
+
+
+def _sides_apart(values: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, " frames"]:
+    change = np.zeros(len(values))
+    for frame in range(1, len(values)):
+        before = np.median(values[max(0, frame - _SIDE) : frame], axis=0)
+        after = np.median(values[frame : frame + _SIDE], axis=0)
+        change[frame] = np.abs(before - after).mean()
+    return change
+
+
+def _peaks(change: Float[np.ndarray, " frames"], threshold: float) -> Int[np.ndarray, " cuts"]:
+    found = []
+    for frame in np.flatnonzero(change > threshold):
+        near = change[max(0, frame - _NEIGHBOURHOOD) : frame + _NEIGHBOURHOOD + 1]
+        is_highest = change[frame] >= near[max(0, min(frame, _NEIGHBOURHOOD) - _SIDE) :][: 2 * _SIDE + 1].max()
+        if is_highest and change[frame] > _PROMINENCE * np.median(near):
+            found.append(frame)
+    return np.array(found, dtype=np.int64)

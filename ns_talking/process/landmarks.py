@@ -1,0 +1,132 @@
+"""Landmarks of one person in every frame; frames without them are marked, never dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ns_talking.data.landmarks import scheme
+from ns_talking.process.cuts import head_cuts, refuse_cuts
+from ns_talking.process.faces import follow_person, leaves_frame
+from ns_talking.process.frame_pool import in_threads
+from ns_talking.process.step import Clip, ProcessSettings, Progress, Workspace
+from ns_talking.utils.files import atomic_path
+from ns_talking.utils.registry import lookup
+
+LANDMARKS: dict[str, str] = {
+    "mediapipe": "ns_talking.process.landmark_detectors:MediaPipeDetector",
+    "face-alignment": "ns_talking.process.landmark_detectors:FaceAlignmentDetector",
+}
+"""Name of a detector -> "module:class"; every value follows the protocol `LandmarkDetector`."""
+
+MAX_UNUSABLE_SHARE = 0.2
+"""A clip with a larger share of frames without a usable face is refused."""
+NUM_BLENDSHAPES = 52
+
+
+class LandmarksStep:
+    """Find the landmarks: `landmarks.npy`, with blendshapes and the number of faces in `work/`."""
+
+    name = "landmarks"
+    needs: tuple[str, ...] = ("frames",)
+    version = 1
+
+    def outputs(self, workspace: Workspace) -> list[Path]:
+        """List what the step writes."""
+        return [workspace.landmarks, workspace.work("blendshapes.npy"), workspace.work("faces.npy")]
+
+    def settings_key(self, settings: ProcessSettings) -> dict[str, Any]:
+        """Name the settings that matter; where the models lie does not."""
+        return {"landmarks": settings.landmarks}
+
+    def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
+        """Detect faces in all frames and follow one person."""
+        clip, settings = workspace.clip(), workspace.settings
+        detector_type = lookup(LANDMARKS, settings.landmarks, "landmark detectors")
+        with detector_type(settings.models) as detector:
+            with progress("Finding landmarks", total=clip.num_frames, unit="frames") as advance:
+                frames = []
+                for faces in in_threads(
+                    lambda index: detector.detect(workspace.read_image(index)), range(clip.num_frames)
+                ):
+                    frames.append(faces)
+                    advance()
+            version = detector.version
+        layout = scheme(detector_type.scheme)
+        landmarks = np.full((clip.num_frames, layout.num_points, 3), np.nan, dtype=np.float32)
+        blendshapes = np.full((clip.num_frames, NUM_BLENDSHAPES), np.nan, dtype=np.float32)
+        for index, face in enumerate(follow_person(frames)):
+            if face is not None:
+                landmarks[index] = face.points
+                if face.blendshapes is not None:
+                    blendshapes[index] = face.blendshapes
+        num_faces = np.array([len(faces) for faces in frames], dtype=np.int64)
+        missing = np.isnan(landmarks).any(axis=(1, 2))
+        leaving = leaves_frame(landmarks, clip.width, clip.height)
+        landmarks[leaving], blendshapes[leaving] = np.nan, np.nan
+        _refuse_unusable(missing, leaving, clip)
+        refuse_cuts(head_cuts(landmarks, layout), clip.num_frames, clip.fps, settings.start_s)
+        for path, values in (
+            (workspace.landmarks, landmarks),
+            (workspace.work("blendshapes.npy"), blendshapes),
+            (workspace.work("faces.npy"), num_faces),
+        ):
+            with atomic_path(path) as temporary:
+                np.save(temporary, values)
+        return {
+            "detector": version,
+            "usable_frames": int((~missing & ~leaving).sum()),
+            "frames_without_face": np.flatnonzero(missing).tolist(),
+            "frames_with_face_cut_off": np.flatnonzero(leaving).tolist(),
+            "frames_with_several_faces": int((num_faces > 1).sum()),
+            "notes": _notes(missing, leaving, num_faces, clip),
+        }
+
+
+def _refuse_unusable(missing: np.ndarray, leaving: np.ndarray, clip: Clip) -> None:
+    unusable = missing | leaving
+    if unusable.mean() <= MAX_UNUSABLE_SHARE:
+        return
+    parts = []
+    if missing.any():
+        parts.append(f"{missing.sum()} show no face that belongs to the person (from {_instants(missing, clip)})")
+    if leaving.any():
+        parts.append(f"in {leaving.sum()} the face is cut off by the edge (from {_instants(leaving, clip)})")
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], unusable, [True]]).astype(int)))
+    begins, ends = edges[::2], edges[1::2]
+    advice = "Film one person facing the camera, well lit, the whole head in view all the time"
+    if len(begins):
+        longest = int(np.argmax(ends - begins))
+        advice += (
+            f"; or take the longest usable part, {(ends[longest] - begins[longest]) / clip.fps:.1f} s long: it starts "
+            f"{begins[longest] / clip.fps:.2f} s into this clip (--start, --max-seconds)"
+        )
+    raise ValueError(
+        f"{unusable.sum()} of {clip.num_frames} frames are unusable, more than {MAX_UNUSABLE_SHARE:.0%}: "
+        f"{' and '.join(parts)}. {advice}."
+    )
+
+
+def _instants(which: np.ndarray, clip: Clip) -> str:
+    return f"{np.flatnonzero(which)[0] / clip.fps:.2f} s on"
+
+
+def _notes(missing: np.ndarray, leaving: np.ndarray, num_faces: np.ndarray, clip: Clip) -> list[str]:
+    notes = []
+    if missing.any():
+        notes.append(
+            f"{missing.sum()} frames show no face (the first at {np.flatnonzero(missing)[0] / clip.fps:.2f} s); "
+            "they are left out of training, indices and sound stay aligned."
+        )
+    if leaving.any():
+        notes.append(
+            f"In {leaving.sum()} frames the face is cut off by the edge (the first at "
+            f"{np.flatnonzero(leaving)[0] / clip.fps:.2f} s); they are left out of training."
+        )
+    if (num_faces > 1).any():
+        notes.append(
+            f"{(num_faces > 1).sum()} frames show several faces; the largest, longest-seen person was followed."
+        )
+    return notes
