@@ -38,18 +38,17 @@ class PinholeRays:
         xy = (indices[:, [2, 1]] - self._centre[camera]) * inverse_focal
         pose = self._camera_to_world[camera]
         rotation = pose[:, :, :3]
-        # Along the optical axis, then one pixel aside: the rotated axes scaled by the focal length.
         towards = rotation[..., 0] * xy[:, :1] + rotation[..., 1] * xy[:, 1:] - rotation[..., 2]
-        right = towards + rotation[..., 0] * inverse_focal[:, :1]
-        below = towards + rotation[..., 1] * inverse_focal[:, 1:]
-        norm = towards.norm(dim=-1, keepdim=True)
-        directions = towards / norm
-        side_x = (directions - right / right.norm(dim=-1, keepdim=True)).norm(dim=-1, keepdim=True)
-        side_y = (directions - below / below.norm(dim=-1, keepdim=True)).norm(dim=-1, keepdim=True)
+        squares = xy.square()
+        squared_norm = squares.sum(dim=-1, keepdim=True) + 1
+        norm = squared_norm.sqrt()
+        # Sine of the angle to the next pixel across and down: |a x b| / |a| |b|, free of cancellation.
+        next_norm = (squared_norm + (2 * xy + inverse_focal) * inverse_focal).sqrt()
+        sines = inverse_focal.abs() * (1 + squares.flip(-1)).sqrt() / (norm * next_norm)
         return RayBundle(
             origins=pose[:, :, 3],
-            directions=directions,
-            pixel_area=side_x * side_y,
+            directions=towards / norm,
+            pixel_area=sines.prod(dim=-1, keepdim=True),
             camera_indices=camera[:, None],
             times=self._times[camera],
             metadata={"directions_norm": norm, "frame_index": self._frame_index[camera]},
