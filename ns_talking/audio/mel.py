@@ -126,8 +126,7 @@ class MelFeatures:
         if num_steps == 0:
             return np.zeros((0, self.channels), dtype=np.float32)
         spans = np.lib.stride_tricks.sliding_window_view(samples, self.span)[:: self.hop][:num_steps]
-        spectrum = scipy.fft.rfft(spans * self._hann, n=self.fft, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
+        power = np.abs(np.asarray(scipy.fft.rfft(spans * self._hann, n=self.fft, axis=1))) ** 2
         return np.maximum(np.log10(power @ self._bands + 1e-20), self.floor).astype(np.float32)
 
     @cached_property
@@ -139,8 +138,8 @@ class MelFeatures:
     @cached_property
     def _bands(self) -> Float[np.ndarray, "bins channels"]:
         """Triangles that are equally wide on the mel scale, 2595 log10(1 + f / 700) of O'Shaughnessy (1987)."""
-        mel = 2595 * np.log10(1 + np.array([self.lowest_hz, self.sample_rate / 2]) / 700)
-        edges = 700 * (10 ** (np.linspace(*mel, self.channels + 2) / 2595) - 1)
+        lowest, highest = 2595 * np.log10(1 + np.array([self.lowest_hz, self.sample_rate / 2]) / 700)
+        edges = 700 * (10 ** (np.linspace(lowest, highest, self.channels + 2) / 2595) - 1)
         frequencies = np.arange(self.fft // 2 + 1)[:, None] * self.sample_rate / self.fft
         low, peak, high = edges[:-2], edges[1:-1], edges[2:]
         rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)

@@ -115,6 +115,14 @@ def stream_samples(
         yield from _cut(resampled(timed, source_rate, rate), max(1, round(block_s * rate)), limit)
 
 
+def file_start_s(container: InputContainer) -> float:
+    """Find where a file starts on its own clock: with its first stream, or at 0 without video."""
+    video, sound = video_stream(container), sound_stream(container)
+    if video is None:
+        return 0.0
+    return min(stream_start_s(stream) for stream in (video, sound) if stream is not None)
+
+
 def source_format(path: Path) -> tuple[int, int]:
     """Read the sample rate in Hz and the number of channels of a file's sound.
 
@@ -136,8 +144,7 @@ def _timed_samples(
     rate = stream.rate
     video = video_stream(container)
     zero_s = 0.0 if video is not None else None
-    if start_s is None and video is not None:
-        start_s = min(stream_start_s(video), stream_start_s(stream))
+    start_s = file_start_s(container) if start_s is None else start_s
     position = None
     """Samples since `start_s` at which the next one belongs; negative before it."""
     for time_s, samples in _decoded(container, stream, path, num_channels):
@@ -145,11 +152,11 @@ def _timed_samples(
             if zero_s is None:
                 zero_s = time_s or 0.0
             first_s = zero_s if time_s is None else time_s
-            position = round((first_s - zero_s - (start_s or 0.0)) * rate)
+            position = round((first_s - zero_s - start_s) * rate)
             if position > 0:
                 yield from _silence(position, num_channels, rate, path)
         elif time_s is not None and zero_s is not None:
-            stated = round((time_s - zero_s - (start_s or 0.0)) * rate)
+            stated = round((time_s - zero_s - start_s) * rate)
             gap = stated - position
             if gap > GAP_TOLERANCE_S * rate:
                 yield from _silence(stated - max(position, 0), num_channels, rate, path)

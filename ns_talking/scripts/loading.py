@@ -1,0 +1,126 @@
+"""Loading a trained portrait from the config.yml of its training, from any folder and after data were moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nerfstudio.engine.trainer import TrainerConfig
+
+    from ns_talking.pipelines.portrait import PortraitPipeline
+
+
+def load_portrait(config_path: Path, data: Path | None = None) -> PortraitPipeline:
+    """Load a portrait for rendering, on a GPU where there is one.
+
+    Args:
+        config_path: `config.yml` that `ns-train` wrote, or its folder.
+        data: The dataset it was trained on, where that was moved.
+
+    Raises:
+        FileNotFoundError: When the config, its checkpoint or its dataset is missing.
+        ValueError: When the config is none, or belongs to another method.
+    """
+    path = find_config(config_path)
+    read_config(path)
+    # Imports every method of Nerfstudio, which takes seconds.
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    _, pipeline, _, _ = eval_setup(
+        path, test_mode="inference", update_config_callback=lambda config: relocated(config, path, data)
+    )
+    return pipeline  # pyright: ignore[reportReturnType] # read_config has refused every other pipeline.
+
+
+def find_config(path: Path) -> Path:
+    """Accept the config or the folder it lies in.
+
+    Raises:
+        FileNotFoundError: When there is none.
+    """
+    found = path / "config.yml" if path.is_dir() else path
+    if not found.is_file():
+        raise FileNotFoundError(
+            f"There is no config {found}. `ns-train` prints where it writes it: "
+            "outputs/NAME/er-nerf/DATE/config.yml. Train first: ns-train er-nerf --data DATASET"
+        )
+    return found
+
+
+def read_config(path: Path) -> TrainerConfig:
+    """Read a training's config, and insist that it trains a portrait.
+
+    Raises:
+        ValueError: When the file is no config of Nerfstudio, or belongs to a method that renders no portraits.
+    """
+    import yaml
+    from nerfstudio.engine.trainer import TrainerConfig
+
+    from ns_talking.pipelines.portrait import PortraitPipelineConfig
+
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} cannot be read as a config of Nerfstudio ({reason}). Name the config.yml that `ns-train` wrote, "
+            "and use the version of ns-talking that trained it."
+        ) from error
+    if not isinstance(config, TrainerConfig):
+        raise ValueError(
+            f"{path} is not a config of Nerfstudio. Name the config.yml that `ns-train` wrote beside its checkpoints."
+        )
+    if not isinstance(config.pipeline, PortraitPipelineConfig):
+        raise ValueError(
+            f"{path} was trained with the method {config.method_name!r}, which renders no talking portraits. "
+            "Name the config of a portrait: ns-train er-nerf --data DATASET"
+        )
+    return config
+
+
+def relocated(config: TrainerConfig, path: Path, data: Path | None) -> TrainerConfig:
+    """Point a config at checkpoint and dataset where they are now.
+
+    A config remembers both as they were named in training, often relative to the folder it was started from. The
+    checkpoint is looked for beside the config; the dataset where it was, seen from here and from that folder.
+
+    Args:
+        config: Is changed.
+        path: The file it was read from.
+        data: The dataset, where it was moved.
+
+    Raises:
+        FileNotFoundError: When the checkpoint or the dataset is missing.
+    """
+    checkpoints = path.parent.resolve() / config.relative_model_dir
+    if not any(checkpoints.glob("step-*.ckpt")):
+        raise FileNotFoundError(
+            f"There is no checkpoint step-*.ckpt in {checkpoints}. Keep the config beside its checkpoints, or train "
+            "until the first one is written."
+        )
+    # An absolute path wins over the folders that Nerfstudio puts in front of it.
+    config.relative_model_dir = checkpoints
+    datamanager = config.pipeline.datamanager
+    recorded = datamanager.data or datamanager.dataparser.data
+    if data is None:
+        places = [recorded, *_from_training_folder(config.output_dir, path, recorded)]
+        data = next((place for place in places if place.exists()), None)
+        if data is None:
+            raise FileNotFoundError(
+                f"The dataset of the training, {recorded}, is not there (looked at "
+                f"{', '.join(str(place.absolute()) for place in places)}). Name the place it was moved to: --data DIR"
+            )
+    elif not data.exists():
+        raise FileNotFoundError(f"There is no dataset {data}. Name the folder that the portrait was trained on.")
+    datamanager.data = datamanager.dataparser.data = data.resolve()
+    return config
+
+
+def _from_training_folder(output_dir: Path, path: Path, recorded: Path) -> list[Path]:
+    """Guess the dataset from where `output_dir`/experiment/method/date/config.yml says training was started."""
+    if recorded.is_absolute() or output_dir.is_absolute():
+        return []
+    parents = path.resolve().parents
+    depth = len(output_dir.parts) + 3
+    return [parents[depth] / recorded] if depth < len(parents) else []
