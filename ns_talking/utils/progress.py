@@ -36,9 +36,7 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress(
-    description: str, total: float | None, unit: str
-) -> Iterator[Callable[..., None]]:
+def progress(description: str, total: int | float | None, unit: str) -> Iterator[Callable[..., None]]:
     """Show one progress bar with a rate while a long job runs.
 
     Args:
