@@ -15,6 +15,8 @@ from jaxtyping import Float
 
 HUBER_PX = 1.0
 """Residuals longer than this count linearly, not squared."""
+PRIOR_SHARE = 1 / 200
+"""Weight of the focal length's prior per observed landmark: one unit a frame for a mesh of 200 stable landmarks."""
 _CHUNK = 512
 """Frames whose Jacobians are in memory at the same time."""
 
@@ -26,9 +28,8 @@ class Priors:
     focal: float
     """Most likely focal length in px."""
     focal_log_sigma: float
-    """Standard deviation of its logarithm; 0 fixes it. It weighs as much as a whole frame of evidence, in every frame:
-    landmark errors that imitate another focal length come with the pose, so that more frames do not average them out.
-    """
+    """Standard deviation of its logarithm; 0 fixes it. Landmark errors that imitate another focal length are alike in
+    all frames, so that more frames do not average them out: the prior grows with the number of observations."""
     shape: Float[np.ndarray, "points 3"]
     """Most likely shape, in any unit."""
     shape_sigma: float
@@ -189,7 +190,7 @@ def _normal_equations(observed: np.ndarray, bundle: Bundle, centre: tuple[float,
     rest_rest[-1, :-1] = rest_rest[:-1, -1] = shape_focal.ravel()
     rest_rest[-1, -1] = focal_focal
     if priors.focal_log_sigma > 0:
-        precision = num_frames / priors.focal_log_sigma**2
+        precision = num_frames * num_points * PRIOR_SHARE / priors.focal_log_sigma**2
         rest_rest[-1, -1] += precision
         focal_gradient += precision * float(np.log(bundle.focal / priors.focal))
     else:
@@ -235,7 +236,8 @@ def _cost(observed: np.ndarray, bundle: Bundle, centre: tuple[float, float], pri
         total += float(robust.sum())
     total += float((((bundle.shape - priors.shape) / priors.shape_sigma) ** 2).sum()) / 2
     if priors.focal_log_sigma > 0:
-        total += len(observed) * float(np.log(bundle.focal / priors.focal) / priors.focal_log_sigma) ** 2 / 2
+        deviation = float(np.log(bundle.focal / priors.focal)) / priors.focal_log_sigma
+        total += observed.shape[0] * observed.shape[1] * PRIOR_SHARE * deviation**2 / 2
     return total
 
 

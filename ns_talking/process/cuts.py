@@ -23,9 +23,12 @@ _NEIGHBOURHOOD = 12
 def picture_cuts(thumbnails: UInt8[np.ndarray, "frames height width 3"]) -> Int[np.ndarray, " cuts"]:
     """Find frames that begin a new shot, from small copies of all frames.
 
-    The median of three frames on either side is compared, so that a flash is no cut.
+    A cut differs from the frame before, and so do the medians of three frames on either side: a flash is no cut.
     """
-    return _peaks(_sides_apart(thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255), _PICTURE_CHANGE)
+    values = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255
+    change = _sides_apart(values)
+    change[1:] = np.minimum(change[1:], np.abs(np.diff(values, axis=0)).mean(axis=1))
+    return _peaks(change, _PICTURE_CHANGE)
 
 
 def head_cuts(landmarks: Float[np.ndarray, "frames points 3"], layout: LandmarkScheme) -> Int[np.ndarray, " cuts"]:

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -30,6 +30,7 @@ class Face:
     """Expression coefficients in [0, 1], where the detector has them."""
 
 
+@runtime_checkable
 class LandmarkDetector(Protocol):
     """Finds faces and their landmarks in single images; a context manager that may be used from several threads."""
 

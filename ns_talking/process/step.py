@@ -172,6 +172,8 @@ class Workspace:
         return Clip(**found)
 
 
+@runtime_checkable
+@runtime_checkable
 class Progress(Protocol):
     """Opens a progress bar; `ns_talking.utils.progress.progress` is one."""
 

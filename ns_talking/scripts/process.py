@@ -1,0 +1,126 @@
+"""`ns-talking process VIDEO --output DIR`: from a video of one speaker to a dataset to train on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.text import Text
+
+from ns_talking.audio import FEATURES
+from ns_talking.process.landmarks import LANDMARKS
+from ns_talking.process.person_masks import PARSERS
+from ns_talking.process.runner import RunResult, StepResult, run_steps
+from ns_talking.process.step import ProcessSettings, Workspace
+from ns_talking.utils.progress import CONSOLE, progress
+from ns_talking.utils.registry import lookup
+
+
+@dataclass
+class Process:
+    """Turn a video of one speaker into a dataset to train on.
+
+    A run that was interrupted continues where it stopped; a second run does only what other settings require.
+    """
+
+    video: tyro.conf.Positional[Path]
+    """Video of one person who speaks to the camera, with sound; one to five minutes are best."""
+    output: Path
+    """Folder of the dataset."""
+    size: int = 512
+    """Longer side of the frames in px."""
+    start: float = 0.0
+    """Where in the video to start, in seconds."""
+    max_seconds: float | None = None
+    """Length to take, in seconds; the whole rest if not given."""
+    crop: Literal["auto", "head", "none"] = "auto"
+    """`head` cuts a square around the head, `none` takes the whole picture, `auto` cuts where it helps."""
+    focal: float | None = None
+    """Focal length in px of the finished frames, if you know it; estimated otherwise."""
+    landmarks: str = "mediapipe"
+    """Landmark detector: `mediapipe` or `face-alignment`."""
+    parsing: str = "auto"
+    """Parsing backend; `auto` takes the best one whose model is there."""
+    audio_features: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("mel",)
+    """Audio features to extract."""
+    models: Path | None = None
+    """Folder with model files, searched before NS_TALKING_MODELS and the cache."""
+    allow_silent: bool = False
+    """Accept a video without sound, for poses and masks only."""
+    overwrite: bool = False
+    """Do everything again, even over the dataset of another video."""
+
+    def main(self) -> None:
+        """Run the steps and say what came out.
+
+        Raises:
+            ValueError: When an option is out of range, or the video cannot become a dataset.
+        """
+        begin = time.perf_counter()
+        self._check()
+        workspace = Workspace(self.output.expanduser(), self.video.expanduser(), self._settings())
+        done: list[str] = []
+
+        def finished(step: StepResult) -> None:
+            done.append(step.name)
+            if not step.skipped:
+                CONSOLE.print(f"{step.name} done in {step.seconds:.1f} s", highlight=False)
+
+        _say(f"Reading {self.video}")
+        try:
+            result = run_steps(workspace, progress, overwrite=self.overwrite, finished=finished)
+        except KeyboardInterrupt:
+            ready = f"Finished so far: {', '.join(done)}." if done else "No step was finished."
+            _say(f"\nInterrupted. {ready} The same command continues from there.")
+            raise
+        self._conclude(workspace, result, time.perf_counter() - begin)
+
+    def _conclude(self, workspace: Workspace, result: RunResult, seconds: float) -> None:
+        for note in result.notes:
+            _say(f"Note: {note}")
+        folder = workspace.folder
+        if result.nothing_done:
+            _say(f"{folder} is complete and up to date; nothing was done ({seconds:.1f} s).")
+        else:
+            _say(f"Wrote {folder} in {seconds:.0f} s. Look at {workspace.report} first.")
+        _say(f"Next: ns-train er-nerf --data {folder}")
+
+    def _check(self) -> None:
+        if not 64 <= self.size <= 2048:
+            raise ValueError(f"--size {self.size} is out of range; 64 to 2048 px are possible, 512 is usual.")
+        if self.start < 0:
+            raise ValueError(f"--start {self.start:g} is negative; give seconds from the start of the video.")
+        if self.max_seconds is not None and self.max_seconds <= 0:
+            raise ValueError(f"--max-seconds {self.max_seconds:g} leaves nothing; give a positive number of seconds.")
+        if self.focal is not None and self.focal <= 0:
+            raise ValueError(f"--focal {self.focal:g} is not a focal length; give px, about 1.7 times --size.")
+        if self.models is not None and not self.models.expanduser().is_dir():
+            raise FileNotFoundError(f"--models {self.models} is no folder.")
+        # Names are looked up now, so that a slip of the pen does not cost the minutes before the step that needs it.
+        lookup(LANDMARKS, self.landmarks, "landmark detectors")
+        for name in self.audio_features:
+            lookup(FEATURES, name, "audio features")
+        if self.parsing != "auto":
+            lookup(PARSERS, self.parsing, "parsing backends")
+
+    def _settings(self) -> ProcessSettings:
+        return ProcessSettings(
+            size=self.size,
+            start_s=self.start,
+            max_seconds=self.max_seconds,
+            crop=self.crop,
+            focal=self.focal,
+            landmarks=self.landmarks,
+            models=self.models,
+            parsing=self.parsing,
+            audio_features=self.audio_features,
+            allow_silent=self.allow_silent,
+        )
+
+
+def _say(message: str) -> None:
+    # Text, not markup: paths may contain square brackets.
+    CONSOLE.print(Text(message), soft_wrap=True)
