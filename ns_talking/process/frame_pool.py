@@ -45,7 +45,7 @@ def usable_frames(workspace: Workspace) -> UsableFrames:
     if not indices:
         raise ValueError(
             f"No frame of {workspace.video.name} shows a face. Film one person facing the camera, well lit, "
-            "or choose another part of the video with --start-s and --max-seconds."
+            "or choose another part of the video with --start and --max-seconds."
         )
     return UsableFrames(indices, landmarks, layout_of(landmarks))
 

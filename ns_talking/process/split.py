@@ -71,7 +71,7 @@ def split_frames(indices: list[int], num_frames: int, held_out: float) -> dict[i
     if "train" not in splits.values():
         raise ValueError(
             f"None of the first {border} frames shows a face, so there is nothing to train on. "
-            "Choose another part of the video with --start-s and --max-seconds."
+            "Choose another part of the video with --start and --max-seconds."
         )
     return splits
 
