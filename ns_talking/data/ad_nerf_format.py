@@ -9,6 +9,8 @@ aud.wav             sound                                   aud_*.npy         wi
 au.csv              OpenFace action units                   bs.npy            MediaPipe blendshapes (SyncTalk)
 ```
 
+`features/NAME.npy` are not theirs: tables that we extract from aud.wav, in our own format.
+
 Their world is the face's: x to the image's right, y up, z out of the face, in metres; cameras have OpenGL axes. Ours
 turns it so that y points to the back of the head and z up, and makes 25 cm the unit.
 """
@@ -24,9 +26,8 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation, Slerp
 
-from ns_talking.data.format import FRAME_RATE_HZ, Portrait, PortraitFrame, Split
+from ns_talking.data.format import FEATURES, FRAME_RATE_HZ, Portrait, PortraitFrame, Split
 from ns_talking.data.landmarks import eye_opening, scheme
 
 TRAIN_TRANSFORMS = "transforms_train.json"
@@ -82,7 +83,7 @@ def read_ad_nerf(folder: Path) -> Portrait:
     contents: dict[Split, dict[str, Any]] = {"train": _read_json(folder / TRAIN_TRANSFORMS)}
     if (folder / TEST_TRANSFORMS).is_file():
         contents["test"] = _read_json(folder / TEST_TRANSFORMS)
-    listed = sorted(
+    listed: list[tuple[int, Split, dict[str, Any]]] = sorted(
         ((int(frame["img_id"]), split, frame) for split, content in contents.items() for frame in content["frames"]),
         key=lambda item: item[0],
     )
@@ -108,6 +109,7 @@ def read_ad_nerf(folder: Path) -> Portrait:
     poses = to_our_world(np.array([frame["transform_matrix"] for _, _, frame in listed], dtype=np.float64))
     landmarks = _read_landmarks(folder / FILMED, indices, num_frames)
     files = {name: folder / file for name, file in FEATURE_FILES.items() if (folder / file).is_file()}
+    files |= {path.stem: path for path in sorted((folder / FEATURES).glob("*.npy"))}
     audio = folder / AUDIO
     return Portrait(
         folder=folder,
@@ -125,7 +127,6 @@ def read_ad_nerf(folder: Path) -> Portrait:
         audio=audio if audio.is_file() else None,
         audio_frames=_audio_frames([frame for _, _, frame in listed], indices, num_frames),
         feature_files=files,
-        feature_identities={name: f"windows-{name}" for name in files},
         image_layout="ad-nerf",
     )
 
@@ -195,6 +196,8 @@ def _read_landmarks(folder: Path, indices: np.ndarray, num_frames: int) -> np.nd
 
 def _fill_poses(indices: np.ndarray, poses: np.ndarray, num_frames: int) -> np.ndarray:
     """Give frames without a pose one between their neighbours', or that of the nearest at the ends."""
+    from scipy.spatial.transform import Rotation, Slerp  # Every ns-* command imports this module.
+
     if len(indices) == 1:
         return np.repeat(poses, num_frames, axis=0)
     wanted = np.clip(np.arange(num_frames), indices[0], indices[-1])

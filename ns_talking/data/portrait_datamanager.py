@@ -106,7 +106,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         """Prepare sampling from the held-out frames, and whole images of them."""
         self._eval_boxes = _boxes(self.eval_dataset)
         self._eval_rays = PinholeRays(self.eval_dataset.cameras, self.device)
-        self.eval_pixel_sampler = self._sampler(  # pyright: ignore[reportAttributeAccessIssue] # as train_pixel_sampler
+        self._eval_sampler = self._sampler(
             UniformPixelSamplerConfig(), self._eval_boxes, self.config.eval_num_rays_per_batch
         )
         self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(
@@ -133,8 +133,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Any]]:  # Any: Nerfstudio's batches.
         """Give rays and pixels of held-out frames, drawn uniformly."""
         self.eval_count += 1
-        assert self.eval_pixel_sampler is not None
-        picked = self.eval_pixel_sampler.sample(step)  # pyright: ignore[reportArgumentType] # ours, see setup_eval
+        picked = self._eval_sampler.sample(step)
         return self._gather(self.eval_dataset, self._eval_rays, self._eval_boxes, picked)
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:  # Any: Nerfstudio's batches.
@@ -186,7 +185,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             "behind": torso[:, :3] * opacity + plate * (1 - opacity),
             "background": plate,
         }
-        batch = {
+        batch: dict[str, Any] = {  # Any: a patch's side beside tensors.
             "image": colours[:, :3],
             "torso": torso,
             "parsing": packed[:, 7],
