@@ -1,4 +1,8 @@
-"""Cuts: instants where the picture or the head jumps, which a dataset must not contain."""
+"""Cuts: another shot, which a dataset must not contain, and edits within one shot, which it may.
+
+An edited interview jumps, but camera and light stay: every frame still is a view of the same head, and the sound was
+cut at the same instants. A portrait can be made from it; the user is told.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,15 @@ from ns_talking.data.landmarks import LandmarkScheme, outer_eye_distance
 THUMBNAIL_SIZE = 32
 _PICTURE_CHANGE = 0.10
 """Share of the full range by which the thumbnails on both sides of a cut differ on average."""
+_TYPICAL_CHANGE = 0.05
+"""The same for the median pixel, which hardly changes when only the person jumps before the same background."""
 _HEAD_JUMP = 0.35
-"""Outer-eye distances by which the head jumps in one frame."""
+"""Outer-eye distances by which the head jumps in one frame at a cut to another framing."""
+_EDIT_JUMP = 0.08
+"""The same for an edit within a shot."""
 _PROMINENCE = 4.0
 """A cut exceeds the median change of its neighbourhood by this factor: a pan or a fast nod does not."""
+_EDIT_PROMINENCE = 8.0
 _SIDE = 3
 _NEIGHBOURHOOD = 12
 
@@ -26,29 +35,30 @@ def picture_cuts(thumbnails: UInt8[np.ndarray, "frames height width 3"]) -> Int[
     A cut differs from the frame before, and so do the medians of three frames on either side: a flash is no cut.
     """
     values = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255
-    change = _sides_apart(values)
+    change, typical = _sides_apart(values)
     change[1:] = np.minimum(change[1:], np.abs(np.diff(values, axis=0)).mean(axis=1))
-    return _peaks(change, _PICTURE_CHANGE)
+    change[typical < _TYPICAL_CHANGE] = 0.0
+    return _peaks(change, _PICTURE_CHANGE, _PROMINENCE)
 
 
 def head_cuts(landmarks: Float[np.ndarray, "frames points 3"], layout: LandmarkScheme) -> Int[np.ndarray, " cuts"]:
-    """Find frames at which the head is suddenly elsewhere while the picture stays alike: an edited interview.
+    """Find frames at which the head is suddenly elsewhere in the picture: another framing.
 
     Args:
         landmarks: NaN rows where there is no face.
         layout: Scheme of the landmarks.
     """
-    usable = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
-    if len(usable) < 2:
-        return np.zeros(0, dtype=np.int64)
-    seen = landmarks[usable]
-    rigid = np.setdiff1d(np.arange(layout.num_points), layout.movable)
-    scale = np.median(outer_eye_distance(seen, layout))
-    step = np.linalg.norm(np.diff(seen[:, rigid, :2], axis=0), axis=-1).mean(axis=1) / scale
-    change = np.concatenate([[0.0], step])
-    # Across a gap the head may have moved anywhere.
-    change[np.flatnonzero(np.diff(usable) > 1) + 1] = 0.0
-    return usable[_peaks(change, _HEAD_JUMP)]
+    return _peaks(_head_steps(landmarks, layout), _HEAD_JUMP, _PROMINENCE)
+
+
+def edits(landmarks: Float[np.ndarray, "frames points 3"], layout: LandmarkScheme) -> Int[np.ndarray, " cuts"]:
+    """Find frames at which the head jumps a little, while camera and background stay: the shot was edited.
+
+    Args:
+        landmarks: NaN rows where there is no face.
+        layout: Scheme of the landmarks.
+    """
+    return _peaks(_head_steps(landmarks, layout), _EDIT_JUMP, _EDIT_PROMINENCE)
 
 
 def refuse_cuts(cuts: Sequence[int] | np.ndarray, num_frames: int, fps: float, start_s: float) -> None:
@@ -78,20 +88,34 @@ def refuse_cuts(cuts: Sequence[int] | np.ndarray, num_frames: int, fps: float, s
     )
 
 
-def _sides_apart(values: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, " frames"]:
-    change = np.zeros(len(values))
+def _head_steps(landmarks: np.ndarray, layout: LandmarkScheme) -> Float[np.ndarray, " frames"]:
+    """Measure the head's step from the frame before, in outer-eye distances; 0 next to frames without a face."""
+    rigid = np.setdiff1d(np.arange(layout.num_points), layout.movable)
+    steps = np.linalg.norm(np.diff(landmarks[:, rigid, :2], axis=0), axis=-1).mean(axis=1)
+    distances = outer_eye_distance(landmarks, layout)
+    if np.isnan(distances).all():
+        return np.zeros(len(landmarks))
+    return np.concatenate([[0.0], np.nan_to_num(steps / np.nanmedian(distances))])
+
+
+def _sides_apart(
+    values: Float[np.ndarray, "frames features"],
+) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, " frames"]]:
+    """Compare the medians of the frames before and from each frame on: mean and median over the features."""
+    mean, median = np.zeros(len(values)), np.zeros(len(values))
     for frame in range(1, len(values)):
         before = np.median(values[max(0, frame - _SIDE) : frame], axis=0)
         after = np.median(values[frame : frame + _SIDE], axis=0)
-        change[frame] = np.abs(before - after).mean()
-    return change
+        apart = np.abs(before - after)
+        mean[frame], median[frame] = apart.mean(), np.median(apart)
+    return mean, median
 
 
-def _peaks(change: Float[np.ndarray, " frames"], threshold: float) -> Int[np.ndarray, " cuts"]:
+def _peaks(change: Float[np.ndarray, " frames"], threshold: float, prominence: float) -> Int[np.ndarray, " cuts"]:
     found = []
     for frame in np.flatnonzero(change > threshold):
         near = change[max(0, frame - _NEIGHBOURHOOD) : frame + _NEIGHBOURHOOD + 1]
         is_highest = change[frame] >= near[max(0, min(frame, _NEIGHBOURHOOD) - _SIDE) :][: 2 * _SIDE + 1].max()
-        if is_highest and change[frame] > _PROMINENCE * np.median(near):
+        if is_highest and change[frame] > prominence * np.median(near):
             found.append(frame)
     return np.array(found, dtype=np.int64)

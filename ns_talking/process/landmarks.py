@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ns_talking.data.landmarks import scheme
-from ns_talking.process.cuts import head_cuts, refuse_cuts
+from ns_talking.process.cuts import edits, head_cuts, refuse_cuts
 from ns_talking.process.faces import follow_person, leaves_frame
 from ns_talking.process.frame_pool import in_threads
 from ns_talking.process.step import Clip, ProcessSettings, Progress, Workspace
@@ -68,6 +68,7 @@ class LandmarksStep:
         landmarks[leaving], blendshapes[leaving] = np.nan, np.nan
         _refuse_unusable(missing, leaving, clip)
         refuse_cuts(head_cuts(landmarks, layout), clip.num_frames, clip.fps, settings.start_s)
+        jumps = edits(landmarks, layout)
         for path, values in (
             (workspace.landmarks, landmarks),
             (workspace.work("blendshapes.npy"), blendshapes),
@@ -81,7 +82,8 @@ class LandmarksStep:
             "frames_without_face": np.flatnonzero(missing).tolist(),
             "frames_with_face_cut_off": np.flatnonzero(leaving).tolist(),
             "frames_with_several_faces": int((num_faces > 1).sum()),
-            "notes": _notes(missing, leaving, num_faces, clip),
+            "edits": jumps.tolist(),
+            "notes": _notes(missing, leaving, num_faces, jumps, clip),
         }
 
 
@@ -113,7 +115,7 @@ def _instants(which: np.ndarray, clip: Clip) -> str:
     return f"{np.flatnonzero(which)[0] / clip.fps:.2f} s on"
 
 
-def _notes(missing: np.ndarray, leaving: np.ndarray, num_faces: np.ndarray, clip: Clip) -> list[str]:
+def _notes(missing: np.ndarray, leaving: np.ndarray, num_faces: np.ndarray, jumps: np.ndarray, clip: Clip) -> list[str]:
     notes = []
     if missing.any():
         notes.append(
@@ -128,5 +130,12 @@ def _notes(missing: np.ndarray, leaving: np.ndarray, num_faces: np.ndarray, clip
     if (num_faces > 1).any():
         notes.append(
             f"{(num_faces > 1).sum()} frames show several faces; the largest, longest-seen person was followed."
+        )
+    if len(jumps):
+        instants = ", ".join(f"{frame / clip.fps:.2f}" for frame in jumps[:8])
+        more = f" and {len(jumps) - 8} more" if len(jumps) > 8 else ""
+        notes.append(
+            f"The shot looks edited at {instants}{more} s: the head jumps before the same background. All frames are "
+            "kept; for smooth poses take a part between two edits with --start and --max-seconds."
         )
     return notes

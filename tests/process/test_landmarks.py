@@ -95,10 +95,17 @@ def test_a_head_that_leaves_the_picture_is_marked(filmed: Callable[..., Workspac
     assert any("cut off" in note for note in figures["notes"])
 
 
-def test_an_edited_interview_is_refused(filmed: Callable[..., Workspace], quiet: Progress) -> None:
+def test_another_framing_is_refused(filmed: Callable[..., Workspace], quiet: Progress) -> None:
     workspace = filmed([[(44 if k < 40 else 54, 48, 16)] for k in range(70)])
     with pytest.raises(ValueError, match=r"cut at 1\.60 s.*--start 0\.00 --max-seconds 1\.59"):
         LandmarksStep().run(workspace, quiet)
+
+
+def test_an_edit_within_one_shot_is_kept_and_noted(filmed: Callable[..., Workspace], quiet: Progress) -> None:
+    workspace = filmed([[(44 + (4 if k >= 40 else 0), 48, 16)] for k in range(70)])
+    figures = LandmarksStep().run(workspace, quiet)
+    assert figures["edits"] == [40] and figures["usable_frames"] == 70
+    assert "looks edited at 1.60 s" in figures["notes"][0]
 
 
 def test_a_quick_turn_is_no_cut(filmed: Callable[..., Workspace], quiet: Progress) -> None:
