@@ -42,7 +42,7 @@ what_decides_the_packages() {
 install() {  # what it is, arguments of pip
   local what=$1 log="$folder.log" started=$SECONDS pid
   shift
-  "$folder/bin/python" -m pip --disable-pip-version-check install "$@" >>"$log" 2>&1 &
+  "$folder/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@" >>"$log" 2>&1 &
   pid=$!
   trap 'kill $pid 2>/dev/null; exit 130' INT TERM
   while kill -0 $pid 2>/dev/null; do
@@ -63,7 +63,7 @@ install() {  # what it is, arguments of pip
 }
 
 make_environment() {
-  say "Making the environment of ns-talking once: 3 to 10 minutes, about 8 GB, in $folder (log: $folder.log)"
+  say "Making the environment of ns-talking once: 3 to 15 minutes, about 8 GB, in $folder (log: $folder.log)"
   rm -rf "$folder" "$folder.log"
   mkdir -p "$environments"
   "$python" -m venv "$folder"

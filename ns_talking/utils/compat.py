@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -17,10 +19,13 @@ def allow_scalars_in_checkpoints() -> None:
     Remove when: the oldest Nerfstudio allowed writes plain floats, and checkpoints of older ones need not load any more
     (https://github.com/nerfstudio-project/nerfstudio/issues/3683).
     """
-    if torch.__version__ < (2, 6):
+    if torch.__version__ < "2.6":
         return
-    scalar = np.float64(0).__reduce__()[0]
+    reduced = np.float64(0).__reduce__()
+    assert isinstance(reduced, tuple)  # A string would stand for a name in a module, which a number is not.
+    scalar = reduced[0]
     # A checkpoint names the module by the NumPy that wrote it: `numpy.core` before 2.0, `numpy._core` since.
     names = [f"numpy.{package}.multiarray.scalar" for package in ("core", "_core")]
-    types = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64)]
-    torch.serialization.add_safe_globals([*((scalar, name) for name in names), np.dtype, *types])
+    allowed: list[Callable | tuple[Callable, str]] = [(scalar, name) for name in names]
+    allowed += [np.dtype, *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64))]
+    torch.serialization.add_safe_globals(allowed)

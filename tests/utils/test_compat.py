@@ -11,7 +11,7 @@ from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
 
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
-pytestmark = pytest.mark.skipif(torch.__version__ < (2, 6), reason="torch before 2.6 loads every checkpoint")
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="torch before 2.6 loads every checkpoint")
 
 
 @pytest.fixture
