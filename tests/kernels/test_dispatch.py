@@ -1,0 +1,163 @@
+"""Laws of choosing an implementation."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from kernels.cases import COMPOSITE_CASES, ENCODING_CASES, MARCH_CASES, STEP, TINY_HASH, EncodingCase
+from torch import Tensor
+
+from ns_talking.kernels.composite_rays import composite_rays
+from ns_talking.kernels.dispatch import op
+from ns_talking.kernels.hash_encoding import hash_encoding
+from ns_talking.kernels.march_rays import march_rays
+from ns_talking.kernels.spherical_harmonics import spherical_harmonics
+from ns_talking.kernels.triplane_encoding import triplane_encoding
+
+KERNEL_FILES = ("hash_encoding", "march_rays", "composite_rays", "front_to_back")
+
+
+@op(numba="ns_talking.kernels.numba.nowhere:nothing")
+def orphan(values: Tensor) -> Tensor:
+    """An operation whose twin is missing."""
+    return values + 1
+
+
+def twin_of_hash_encoding() -> tuple[Tensor, Tensor]:
+    case = EncodingCase(TINY_HASH, 4)
+    return case.points(), case.tables(1)[0]
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("auto", "numba"), ("torch", "reference"), ("numba", "numba")])
+def test_the_environment_chooses_the_implementation(
+    choice: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", choice)
+    assert hash_encoding.choose(*twin_of_hash_encoding(), TINY_HASH) is getattr(hash_encoding, expected)
+
+
+def test_auto_computes_in_double_precision_with_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NS_TALKING_KERNELS", raising=False)
+    points, table = (value.double() for value in twin_of_hash_encoding())
+    assert hash_encoding.choose(points, table, TINY_HASH) is hash_encoding.reference
+    assert hash_encoding(points, table, TINY_HASH).dtype == torch.float64
+
+
+def test_an_unknown_choice_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "cuda")
+    with pytest.raises(ValueError, match="'cuda'.*auto, torch, numba, triton"):
+        hash_encoding(*twin_of_hash_encoding(), TINY_HASH)
+
+
+def test_a_choice_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "numba")
+    points, table = (value.double() for value in twin_of_hash_encoding())
+    with pytest.raises(ValueError, match="cannot run hash_encoding: it computes in float32.*float64.*auto"):
+        hash_encoding(points, table, TINY_HASH)
+    with pytest.raises(ValueError, match="runs on cpu tensors, found one on meta"):
+        hash_encoding(*(value.to("meta") for value in twin_of_hash_encoding()), TINY_HASH)
+
+
+def test_a_twin_that_cannot_be_imported_is_an_error_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "auto")
+    assert orphan(torch.zeros(1)).item() == 1
+    monkeypatch.setenv("NS_TALKING_KERNELS", "numba")
+    with pytest.raises(ImportError, match="numba twin of orphan cannot be imported.*NS_TALKING_KERNELS=torch"):
+        orphan(torch.zeros(1))
+
+
+def test_an_operation_without_twins_is_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "numba")
+    assert spherical_harmonics(torch.ones(1, 3)).shape == (1, 16)
+    with pytest.raises(ImportError, match="no numba twin"):
+        _ = spherical_harmonics.numba
+
+
+def test_an_operation_keeps_the_name_and_the_words_of_its_definition() -> None:
+    assert hash_encoding.__name__ == "hash_encoding"
+    assert "multiresolution grid" in (hash_encoding.__doc__ or "")
+
+
+def test_importing_the_operations_does_not_import_numba() -> None:
+    names = ", ".join(f"ns_talking.kernels.{name}" for name in (*KERNEL_FILES, "triplane_encoding"))
+    code = f"import sys, {names}; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def run_everything() -> None:
+    for case in ENCODING_CASES[2:]:
+        points, tables = case.points().requires_grad_(), case.tables(1).requires_grad_()
+        hash_encoding.numba(points, tables[0], case.geometry).sum().backward()
+    triplane_encoding.numba(torch.rand(9, 3), torch.rand(3, TINY_HASH.num_entries, 1), TINY_HASH)
+    for case in MARCH_CASES[2:]:
+        march_rays.numba(*case.arguments())
+    for case in COMPOSITE_CASES:
+        density, *others, valid = case.inputs()
+        rgb, auxiliary, weighted, t = others
+        result = composite_rays.numba(density.requires_grad_(), STEP, rgb, auxiliary, weighted, t, valid)
+        result.rgb.sum().backward()
+
+
+def test_no_shape_compiles_a_kernel_again() -> None:
+    run_everything()
+    for name in KERNEL_FILES:
+        module = importlib.import_module(f"ns_talking.kernels.numba.{name}")
+        for kernel in vars(module).values():
+            if type(kernel).__name__ == "compiled":
+                assert len(kernel.dispatcher.signatures) <= 1, kernel.dispatcher
+
+
+def test_kernels_write_every_element_of_their_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        assert fill and torch.empty(3).isnan().all()
+        points, table = (
+            EncodingCase(TINY_HASH, 300).points().nan_to_num().requires_grad_(),
+            torch.rand(3, TINY_HASH.num_entries, 1),
+        )
+        features = hash_encoding.numba(points, table[0].requires_grad_(), TINY_HASH)
+        features.sum().backward()
+        assert features.isfinite().all()
+        assert points.grad is not None
+        assert points.grad.isfinite().all()
+        samples = march_rays.numba(*MARCH_CASES[2].arguments())
+        assert samples.t.isfinite().all()
+        assert samples.near.isfinite().all()
+        assert samples.far.isfinite().all()
+        density, rgb, auxiliary, weighted, t, valid = COMPOSITE_CASES[0].inputs()
+        density.requires_grad_()
+        composite = composite_rays.numba(density, STEP, rgb, auxiliary, weighted, t, valid)
+        composite.rgb.sum().backward()
+        for value in (
+            composite.rgb,
+            composite.depth,
+            composite.auxiliary,
+            composite.weighted,
+            composite.weights,
+            density.grad,
+        ):
+            assert value is not None
+            assert value.isfinite().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_kernels_run_where_nothing_can_be_cached(tmp_path: Path) -> None:
+    """A package folder and a home that are read-only, as in many containers."""
+    source = Path(importlib.import_module("ns_talking").__file__ or "").parent / "kernels"
+    module = tmp_path / "probe.py"
+    module.write_text(
+        (source / "numba" / "compiled.py").read_text()
+        + "\nimport numpy as np\nimport numba.core.caching as caching\n"
+        + "caching.CacheImpl._locator_classes = []\n"
+        + "def double(values):\n    for i in range(values.size):\n        values[i] *= 2\n"
+        + "try:\n    numba.njit(double, cache=True)\nexcept RuntimeError:\n    pass\nelse:\n    raise AssertionError\n"
+        + "values = np.ones(3)\ncompiled(double)(values)\nassert values.sum() == 6\n"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
+    assert subprocess.run([sys.executable, str(module)], env=environment, check=False).returncode == 0
