@@ -67,7 +67,7 @@ class HeadPoseStep:
 
     def settings_key(self, settings: ProcessSettings) -> dict[str, Any]:
         """Name the settings that matter."""
-        return {"focal": settings.focal, "landmarks": settings.landmarks}
+        return {"focal": settings.focal}
 
     def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
         """Fit focal length, shape and poses to the landmarks."""
@@ -143,7 +143,7 @@ def track_head(
     for factor in (0.75, 4 / 3):
         forced = replace(priors, focal=result.bundle.focal * factor, focal_log_sigma=0.0)
         start = _refocus(_subset(result.bundle, sample), factor)
-        other = bundle_adjust(points[sample][:, stable, :2], start, centre, forced)
+        other = bundle_adjust(points[sample][:, stable, :2], start, centre, forced, max_iterations=15)
         flatness[f"x{factor:.2f}"] = float(_data_cost(other.error_px) / _data_cost(result.error_px[sample]))
         advance()
     camera_to_world, shape = to_world(result.bundle, stable, layout)
@@ -233,14 +233,16 @@ def pose_jitter(
     """Measure frame-to-frame noise: the robust standard deviation of second differences, per axis.
 
     Returns:
-        Rotation about the camera's axes in degrees; translation in world units.
+        Rotation about the camera's axes in degrees; position of the head in the camera's axes, in world units.
     """
     if len(poses) < 3:
         return np.zeros(3), np.zeros(3)
     rotations = Rotation.from_matrix(poses[:, :3, :3])
     steps = (rotations[:-1].inv() * rotations[1:]).as_rotvec(degrees=True)
     acceleration = np.diff(steps, axis=0)
-    bend = np.diff(poses[:, :3, 3], n=2, axis=0)
+    # The camera's position would show rotation once more, with the distance as lever.
+    head = -np.einsum("fji,fj->fi", poses[:, :3, :3], poses[:, :3, 3])
+    bend = np.diff(head, n=2, axis=0)
     # White noise of standard deviation s has second differences of standard deviation sqrt(6) s.
     return tuple(1.4826 * np.median(np.abs(value), axis=0) / np.sqrt(6) for value in (acceleration, bend))
 

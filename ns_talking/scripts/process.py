@@ -11,6 +11,7 @@ import tyro
 from rich.text import Text
 
 from ns_talking.audio import FEATURES
+from ns_talking.process.checks import read_verdicts, verdict_table
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.person_masks import PARSERS
 from ns_talking.process.runner import RunResult, StepResult, run_steps
@@ -81,6 +82,9 @@ class Process:
     def _conclude(self, workspace: Workspace, result: RunResult, seconds: float) -> None:
         for note in result.notes:
             _say(f"Note: {note}")
+        verdicts = read_verdicts(workspace)
+        if verdicts:
+            CONSOLE.print(verdict_table(verdicts))
         folder = workspace.folder
         if result.nothing_done:
             _say(f"{folder} is complete and up to date; nothing was done ({seconds:.1f} s).")
