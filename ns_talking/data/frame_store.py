@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from ns_talking.data.decoding import FrameDecoder
 from ns_talking.data.format import Portrait, PortraitFrame
 
 GIB = 1 << 30
-_NUM_THREADS = 8
+_MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class FrameStore:
                 if frame.index in self._frames or frame.index in self._pending:
                     continue
                 if self._pool is None:
-                    self._pool = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="frames")
+                    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+                    self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frames")
                 self._pending[frame.index] = self._pool.submit(self._load, frame)
 
     def _load(self, frame: PortraitFrame) -> PortraitImage:
