@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -114,16 +115,19 @@ def audio_length(facts: ClipFacts) -> Verdict:
 def lip_sync(facts: ClipFacts) -> Verdict:
     """Viewers notice sound that is 45 ms early or 125 ms late (ITU-R BT.1359), and a model learns any offset.
 
-    Mouth opening and loudness of a speaker correlate at 0.25 and more; below 0.12 there is no peak to speak of.
+    Mouth opening and loudness of a speaker correlate at 0.25 and more. Speech has about four independent syllables a
+    second, so chance alone reaches 2.5 standard deviations of 1 / sqrt(4 seconds); below that, or at the end of the
+    lags tried, there is no peak to speak of.
     """
     found = f"sound {facts.lag_s * 1000:+.0f} ms after the lips, correlation {facts.lag_correlation:.2f}"
-    if facts.lag_correlation < 0.12:
+    chance = max(0.12, 2.5 / math.sqrt(4 * max(facts.duration_s, 1.0)))
+    if facts.lag_correlation < chance or abs(facts.lag_s) >= facts.lags_s[-1]:
         return Verdict(
             "lip sync",
             "warn",
-            found,
-            "The lips do not follow the sound, so the offset cannot be told.",
-            "Check that the voice belongs to the person in the picture, without music or a second speaker.",
+            f"no clear peak (best correlation {facts.lag_correlation:.2f}, chance reaches {chance:.2f})",
+            "The clip is too short, or the lips do not follow the sound, so the offset cannot be told.",
+            "Film longer; the voice has to be that of the person in the picture, without music or a second speaker.",
         )
     level = _above(abs(facts.lag_s - 0.02), warn=0.08, fail=0.16)
     return _verdict(
@@ -271,10 +275,10 @@ def focal_length(facts: ClipFacts) -> Verdict:
         "focal length",
         "pass",
         f"{facts.focal_in_widths:.2f} widths" + (" (given)" if facts.focal_fixed else ""),
-        "The clip hardly tells it, as usual; the prior of 1.7 widths decided. Only a known lens is better."
+        "The clip hardly tells it, as usual, and the prior of 1.7 widths decided; --focal sets a known lens."
         if flat
         else "It is known well enough.",
-        "Give --focal if you know the lens." if flat else "",
+        "",
     )
 
 

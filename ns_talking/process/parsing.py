@@ -27,12 +27,14 @@ _NUM_HAIR_FRAMES = 32
 _NEIGHBOUR_WEIGHT = 0.5
 """Weight of the frame before and of the one after, against 1 for the frame itself."""
 
+_JUMP = 0.3
+"""Motion of the face from frame to frame that only an edit explains, in outer-eye distances: 2.7 cm in 0.04 s."""
 _SPECK_SHARE = 0.004
 """Share of the image below which a piece of torso is none."""
 
 
 class ParsingStep:
-    """Writes `parsing/`, and the soft person masks of `work/person/` for the torso's edge."""
+    """Writes `parsing/`."""
 
     name = "parsing"
     needs = ("frames", "landmarks")
@@ -40,7 +42,7 @@ class ParsingStep:
 
     def outputs(self, workspace: Workspace) -> list[Path]:
         """Files and folders that exist when the step is done."""
-        return [workspace.parsing, workspace.work("person")]
+        return [workspace.parsing]
 
     def settings_key(self, settings: ProcessSettings) -> dict[str, Any]:
         """Only the settings that affect its outputs."""
@@ -58,8 +60,8 @@ class ParsingStep:
                     "Long hair was found by its colour and place: look at the parsing in the report. "
                     "The model selfie_multiclass_256x256.tflite knows hair and follows it better."
                 )
-            with atomic_folder(workspace.parsing) as parsing, atomic_folder(workspace.work("person")) as person:
-                shares = _write(masks, parsing, person, progress)
+            with atomic_folder(workspace.parsing) as folder:
+                shares = _write(masks, folder, progress)
         shutil.rmtree(workspace.work("masks"))
         return {
             "parser": parser_name(workspace.settings),
@@ -101,7 +103,7 @@ class _Masks:
         total, weight = masks[index].astype(np.float32), 1.0
         above: np.ndarray | None = None
         for neighbour in (index - 1, index + 1):
-            if neighbour not in self._usable:
+            if neighbour not in self._usable or self._jumps(neighbour, index):
                 continue
             above = self.above(index) if above is None else above
             moved = cv2.warpAffine(
@@ -114,14 +116,8 @@ class _Masks:
             weight += _NEIGHBOUR_WEIGHT
         return total / weight
 
-    def regions(
-        self, index: int
-    ) -> tuple[UInt8[np.ndarray, "height width"], UInt8[np.ndarray, "mask_height mask_width"]]:
-        """Parse one frame.
-
-        Returns:
-            The parsing image, and the soft mask of the person at `MASK_SIZE`.
-        """
+    def regions(self, index: int) -> UInt8[np.ndarray, "height width"]:
+        """Parse one frame."""
         soft = _one_person(self.smooth(self.person, index), self.small_landmarks(index))
         points = self.landmarks[index]
         person = enlarge(soft, self.width, self.height) > 127
@@ -133,7 +129,13 @@ class _Masks:
         regions = np.where(person, np.where(head, Region.HEAD, Region.TORSO), Region.BACKGROUND).astype(np.uint8)
         _give_specks_to_head(regions)
         paint_face_parts(regions, points, self.layout)
-        return regions, soft
+        return regions
+
+    def _jumps(self, first: int, second: int) -> bool:
+        """Say whether the face moves further than it can between two frames: the clip was edited there."""
+        before = FaceAxes.of(self.small_landmarks(first), self.layout)
+        after = FaceAxes.of(self.small_landmarks(second), self.layout)
+        return float(np.linalg.norm(after.origin - before.origin)) > _JUMP * after.eye_distance_px
 
     def _hanging_hair(self, index: int, person: np.ndarray) -> np.ndarray | None:
         if self.hair is None:
@@ -186,17 +188,16 @@ def _find_hanging_hair(masks: _Masks, scratch: Path, progress: Progress) -> bool
     return True
 
 
-def _write(masks: _Masks, parsing: Path, person: Path, progress: Progress) -> Float[np.ndarray, "frames 2"]:
-    """Write parsing images and soft person masks.
+def _write(masks: _Masks, folder: Path, progress: Progress) -> Float[np.ndarray, "frames 2"]:
+    """Write the parsing images.
 
     Returns:
         Share of the image that is head, share that is torso, per usable frame.
     """
 
     def write(index: int) -> tuple[float, float]:
-        regions, soft = masks.regions(index)
-        write_png(parsing / image_name(index, ".png"), regions)
-        write_png(person / image_name(index, ".png"), soft)
+        regions = masks.regions(index)
+        write_png(folder / image_name(index, ".png"), regions)
         counts = np.bincount(regions.ravel(), minlength=len(Region)) / regions.size
         return float(counts[list(HEAD_REGIONS)].sum()), float(counts[Region.TORSO])
 

@@ -72,11 +72,7 @@ class ReportStep:
         with atomic_path(workspace.report) as path:
             path.write_text(text, encoding="utf-8")
         counts = {level: sum(verdict.level == level for verdict in verdicts) for level in ("pass", "warn", "fail")}
-        return {
-            **counts,
-            "lag_ms": round(facts.lag_s * 1000),
-            "notes": [f"{verdict.name}: {verdict.found}. {verdict.advice}" for verdict in _failed(verdicts)],
-        }
+        return {**counts, "lag_ms": round(facts.lag_s * 1000)}
 
 
 def _failed(verdicts: Sequence[Verdict]) -> list[Verdict]:

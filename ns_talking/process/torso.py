@@ -18,7 +18,6 @@ from ns_talking.data.format import Region, image_name
 from ns_talking.data.landmarks import outer_eye_distance
 from ns_talking.process.background import fill_smoothly
 from ns_talking.process.frame_pool import in_threads, spread, usable_frames, write_png
-from ns_talking.process.person_masks import enlarge
 from ns_talking.process.step import ProcessSettings, Progress, Workspace, atomic_folder
 
 _STRIP_REACH = 0.45
@@ -28,7 +27,7 @@ _FADE = 0.3
 _BORDER_PX = 4
 """Colours this close to the head, at 512 px, are mixed with it and do not enter the strip."""
 _EDGE_PX = 4.0
-"""Depth of the soft edge against the background, at 512 px, at most."""
+"""Depth of the soft edge against the background, at 512 px."""
 
 _NUM_MEASURED = 50
 """Frames on which the layer over the plate is compared with the frame."""
@@ -61,8 +60,7 @@ class TorsoStep:
             def write(index: int) -> float | None:
                 image = workspace.read_image(index)
                 regions = _read(workspace.parsing / image_name(index, ".png"))
-                person = _read(workspace.work("person") / image_name(index, ".png"))
-                layer = torso_layer(image, regions, person, plate, reach_px)
+                layer = torso_layer(image, regions, plate, reach_px)
                 write_png(folder / image_name(index, ".png"), cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA))
                 return _mismatch(image, regions, layer, plate) if index in measured else None
 
@@ -80,7 +78,6 @@ class TorsoStep:
 def torso_layer(
     image: UInt8[np.ndarray, "height width 3"],
     regions: UInt8[np.ndarray, "height width"],
-    person: UInt8[np.ndarray, "mask_height mask_width"],
     plate: UInt8[np.ndarray, "height width 3"],
     reach_px: float,
 ) -> UInt8[np.ndarray, "height width 4"]:
@@ -89,7 +86,6 @@ def torso_layer(
     Args:
         image: The frame, RGB.
         regions: Its parsing.
-        person: Soft mask of the person, 255 is certainty, of any size.
         plate: Background plate, RGB.
         reach_px: How far the torso goes on under the head.
 
@@ -97,18 +93,13 @@ def torso_layer(
         RGBA with straight colours, 0 where transparent.
     """
     height, width = regions.shape
-    scale = max(height, width) / 512
-    torso = regions == Region.TORSO
-    soft = _edge_alpha(regions, enlarge(person, width, height), scale)
-    alpha = np.where(torso, soft, 0).astype(np.float32)
-    colour = _unmixed(image, plate, alpha)
-    rows, columns = _strip_window(torso, regions, reach_px)
-    strip_colour, strip = _strip(image[rows, columns], regions[rows, columns], reach_px, scale)
-    hidden = strip > 0
-    colour[rows, columns][hidden] = strip_colour[hidden]
-    alpha[rows, columns] += strip
-    opacity = np.rint(alpha * 255).astype(np.uint8)
-    return cv2.merge([*cv2.split(cv2.bitwise_and(colour, colour, mask=opacity)), opacity])
+    layer = np.zeros((height, width, 4), dtype=np.uint8)
+    torso_rows = np.flatnonzero((regions == Region.TORSO).any(axis=1))
+    if len(torso_rows):
+        # The head's upper part is of no concern; leaving it out halves the time.
+        rows = slice(max(0, int(torso_rows[0] - reach_px) - 8), height)
+        layer[rows] = _window_layer(image[rows], regions[rows], plate[rows], reach_px, max(height, width) / 512)
+    return layer
 
 
 def behind(
@@ -119,21 +110,45 @@ def behind(
     return np.rint(alpha * layer[..., :3] + (1 - alpha) * plate).astype(np.uint8)
 
 
-def _edge_alpha(regions: np.ndarray, person: np.ndarray, scale: float) -> np.ndarray:
-    """Soften the edge against the background, inwards only: outside the torso the plate stays untouched."""
-    soft = np.clip((person.astype(np.float32) - 127) / 100, 0, 1)
+def _window_layer(
+    image: np.ndarray, regions: np.ndarray, plate: np.ndarray, reach_px: float, scale: float
+) -> np.ndarray:
+    torso = regions == Region.TORSO
+    colour, alpha = _soft_edge(image, regions, plate, torso, scale)
+    rows, columns = _strip_window(torso, regions, reach_px)
+    strip_colour, strip = _strip(image[rows, columns], regions[rows, columns], reach_px, scale)
+    hidden = strip > 0
+    colour[rows, columns][hidden] = strip_colour[hidden]
+    alpha[rows, columns] += strip
+    opacity = np.rint(alpha * 255).astype(np.uint8)
+    return cv2.merge([*cv2.split(cv2.bitwise_and(colour, colour, mask=opacity)), opacity])
+
+
+def _soft_edge(
+    image: np.ndarray, regions: np.ndarray, plate: np.ndarray, torso: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make the torso's edge against the background as transparent as the frame allows.
+
+    A pixel of the frame is a mixture of torso and plate in unknown parts. Within the depth of an edge the part of the
+    torso grows inwards from 0, but it is at least what a colour of the torso in [0, 255] needs to give the pixel. So
+    the layer over the plate is the frame exactly, and what the plate explains by itself, such as a fringe of a mask
+    that is too wide, vanishes over another background.
+
+    Returns:
+        Colours of the torso, and how opaque they are.
+    """
     depth = cv2.distanceTransform((regions != Region.BACKGROUND).astype(np.uint8), cv2.DIST_L2, 3)
-    # The model may doubt clothes in the middle of the torso; only its doubts at the edge are about the edge.
-    return np.maximum(soft, np.clip((depth - 1) / (_EDGE_PX * scale), 0, 1))
-
-
-def _unmixed(image: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Take the plate's share out of the colours of the edge, so that the layer over the plate gives the frame."""
+    alpha = np.where(torso, np.clip((depth - 0.5) / (_EDGE_PX * scale), 0, 1), 0).astype(np.float32)
     colour = image.copy()
-    edge = (alpha > 0.05) & (alpha < 1)
-    share = alpha[edge][:, None]
-    colour[edge] = np.clip(np.rint((image[edge] - (1 - share) * plate[edge]) / share), 0, 255).astype(np.uint8)
-    return colour
+    edge = torso & (alpha < 1)
+    seen, ground = image[edge].astype(np.float32), plate[edge].astype(np.float32)
+    room = np.where(seen > ground, 255 - ground, ground)
+    needed = (np.abs(seen - ground) / np.maximum(room, 1)).max(axis=1)
+    share = np.clip(np.maximum(alpha[edge], needed), 0, 1)
+    alpha[edge] = share
+    unmixed = ground + (seen - ground) / np.maximum(share, 1e-3)[:, None]
+    colour[edge] = np.clip(np.rint(unmixed), 0, 255).astype(np.uint8)
+    return colour, alpha
 
 
 def _strip_window(torso: np.ndarray, regions: np.ndarray, reach_px: float) -> tuple[slice, slice]:
@@ -153,8 +168,8 @@ def _strip_window(torso: np.ndarray, regions: np.ndarray, reach_px: float) -> tu
 def _strip(image: np.ndarray, regions: np.ndarray, reach_px: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Continue the torso under the head.
 
-    Only what lies nearer to the torso than to the background is continued: the strip narrows upwards and does not show
-    beside the head.
+    Only what lies much nearer to the torso than to the background is continued: the strip narrows upwards and does not
+    show beside the head.
 
     Returns:
         Colours, and how opaque they are; 0 outside the strip.
@@ -169,7 +184,7 @@ def _strip(image: np.ndarray, regions: np.ndarray, reach_px: float, scale: float
     )
     to_head = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 5)
     fade = np.clip((reach_px - to_torso) / (_FADE * reach_px), 0, 1)
-    beside = np.clip((to_free - to_torso) / (4 * scale), 0, 1)
+    beside = np.clip((to_free - 2 * to_torso) / (4 * scale), 0, 1)
     opacity = np.where(head, fade * beside, 0).astype(np.float32)
 
     half = (max(1, regions.shape[1] // 2), max(1, regions.shape[0] // 2))

@@ -80,6 +80,7 @@ def test_a_good_clip_passes_every_check() -> None:
         ("lip sync", "fail", {"lag_s": 0.3}),
         ("lip sync", "warn", {"lag_s": -0.1}),
         ("lip sync", "warn", {"lag_correlation": 0.02}),
+        ("lip sync", "warn", {"lag_correlation": 0.3, "duration_s": 8.0, "lag_s": 0.3}),
         ("face found", "fail", {"usable_share": 0.5}),
         ("one person", "warn", {"several_faces_share": 0.05}),
         ("face size", "fail", {"eye_distance_px": 30.0}),

@@ -9,8 +9,10 @@ from painted_clip import HAIR, PaintedSegmenter, no_progress, paint, painted_wor
 
 from ns_talking.data.format import HEAD_REGIONS, Region
 from ns_talking.process import person_masks
+from ns_talking.process.models import find_model
 from ns_talking.process.parsing import ParsingStep
-from ns_talking.process.person_masks import fill_holes, parser_name
+from ns_talking.process.person_masks import MASK_SIZE, SelfieMulticlassSegmenter, fill_holes, parser_name
+from ns_talking.process.runner import run_steps
 from ns_talking.process.step import ProcessSettings, Workspace
 
 
@@ -97,3 +99,42 @@ def test_holes_are_filled_but_bays_are_not() -> None:
     filled = fill_holes(mask)
     assert filled[4, 4]
     assert not filled[1, 2]
+
+
+def test_masks_are_not_averaged_across_an_edit(tmp_path: Path) -> None:
+    frames = [paint(-20.0), paint(-20.0), paint(20.0), paint(20.0)]
+    workspace = painted_workspace(tmp_path / "data", frames)
+    ParsingStep().run(workspace, no_progress)
+    for index in (1, 2):
+        assert overlap(parsed(workspace, index) == Region.TORSO, frames[index].regions == Region.TORSO) > 0.93
+
+
+def test_the_multiclass_person_is_every_class_but_the_background() -> None:
+    confidences = [np.full((MASK_SIZE, MASK_SIZE), value, np.float32) for value in (0.2, 0.5, 0.1, 0.1, 0.1, 0.0)]
+    segmenter = SelfieMulticlassSegmenter.__new__(SelfieMulticlassSegmenter)
+    masks = segmenter._masks(confidences)
+    assert masks.hair is not None
+    assert int(masks.person[0, 0]) == 204
+    assert int(masks.hair[0, 0]) == 128
+    with pytest.raises(ValueError, match="6 are expected"):
+        segmenter._masks(confidences[:2])
+
+
+@pytest.mark.parametrize(("clip", "long_hair"), [("broadcast_71s", False), ("longhair_8s", True)])
+def test_real_people_are_parsed_with_the_real_model(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: str, long_hair: bool
+) -> None:
+    pytest.importorskip("mediapipe", reason="MediaPipe has no wheel for this platform")
+    models = shared / "models"
+    settings = ProcessSettings(size=256, max_seconds=1.0, crop="none", models=models, parsing="selfie")
+    workspace = Workspace(tmp_path / "data", shared / "clips" / f"{clip}.mp4", settings)
+    monkeypatch.setattr(person_masks, "find_model", find_model)
+    figures = {step.name: step.figures for step in run_steps(workspace, no_progress, ["torso"]).steps}
+    assert figures["parsing"]["long_hair"] is long_hair
+    assert figures["torso"]["behind_mismatch"] < 1
+    regions = parsed(workspace, 3)
+    head = np.isin(regions, HEAD_REGIONS)
+    # The lowest row shows hair beside the neck of one person, and the jacket alone of the other.
+    assert (head[-8].mean() > 0.2) == long_hair
+    assert 0.25 < head.mean() < 0.75
+    assert 0.02 < (regions == Region.TORSO).mean() < 0.3

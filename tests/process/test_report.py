@@ -43,7 +43,7 @@ def test_the_report_is_one_file_with_every_check_and_picture(tmp_path: Path) -> 
     assert all(source.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")) for source in sources)
     assert not re.search(r'(src|href)="?(https?:|/)', text)
     assert f"ns-train er-nerf --data {workspace.folder}" in text
-    assert any("clip length" in note for note in figures["notes"])
+    assert figures["fail"] >= 1
     json.dumps(figures)
 
 

@@ -12,8 +12,7 @@ from ns_talking.process.torso import TorsoStep, behind, torso_layer
 
 def layer_and_frame(reach_px: float = 20.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     frame = paint()
-    person = (frame.regions > 0).astype(np.uint8) * 255
-    return torso_layer(frame.image, frame.regions, person, background(), reach_px), frame.image, frame.regions
+    return torso_layer(frame.image, frame.regions, background(), reach_px), frame.image, frame.regions
 
 
 def test_torso_over_plate_is_the_frame_outside_the_head() -> None:
@@ -22,6 +21,22 @@ def test_torso_over_plate_is_the_frame_outside_the_head() -> None:
     difference = np.abs(behind(layer, background()).astype(int) - image).max(axis=-1)
     assert difference[outside].mean() < 0.5
     assert np.percentile(difference[outside], 99) <= 2
+
+
+def test_the_plates_part_of_a_mixed_edge_is_taken_out() -> None:
+    plate = cv2.resize(background(), (512, 512))
+    regions = np.zeros(plate.shape[:2], np.uint8)
+    regions[100:] = Region.TORSO
+    image = np.where(regions[..., None] > 0, np.array([90, 40, 30], np.uint8), plate)
+    # The mask is one row too wide, and the next row is half torso.
+    image[100] = plate[100]
+    image[101] = (plate[101].astype(int) + image[110]) // 2
+    layer = torso_layer(image, regions, plate, 20.0)
+    assert np.abs(behind(layer, plate).astype(int) - image).max() <= 1
+    assert layer[100, :, 3].max() < 40
+    assert layer[105:, :, 3].min() == 255
+    red = np.zeros_like(plate)
+    assert behind(layer, red)[100:, :, 2].max() < 80
 
 
 def test_the_strip_stays_under_the_head_and_within_its_reach() -> None:
@@ -45,20 +60,16 @@ def test_the_strip_has_the_necks_colour_not_the_chins() -> None:
 def test_without_a_torso_the_layer_is_empty() -> None:
     frame = paint()
     regions = np.where(frame.regions == Region.TORSO, Region.BACKGROUND, frame.regions).astype(np.uint8)
-    person = (regions > 0).astype(np.uint8) * 255
-    assert not torso_layer(frame.image, regions, person, background(), 20.0).any()
+    assert not torso_layer(frame.image, regions, background(), 20.0).any()
 
 
 def test_the_step_writes_one_layer_for_every_usable_frame(tmp_path: Path) -> None:
     frames = [paint(shift) for shift in range(3)]
     workspace = painted_workspace(tmp_path / "data", frames, missing=(1,))
     cv2.imwrite(str(workspace.background), cv2.cvtColor(background(), cv2.COLOR_RGB2BGR))
-    for folder in (workspace.parsing, workspace.work("person")):
-        folder.mkdir()
+    workspace.parsing.mkdir()
     for index in (0, 2):
         cv2.imwrite(str(workspace.parsing / f"{index:06d}.png"), frames[index].regions)
-        person = cv2.resize((frames[index].regions > 0).astype(np.uint8) * 255, (256, 256))
-        cv2.imwrite(str(workspace.work("person") / f"{index:06d}.png"), person)
     figures = TorsoStep().run(workspace, no_progress)
     assert sorted(path.name for path in workspace.torso.iterdir()) == ["000000.png", "000002.png"]
     layer = cv2.imread(str(workspace.torso / "000002.png"), cv2.IMREAD_UNCHANGED)
