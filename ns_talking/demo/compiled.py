@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from numba import njit
 
@@ -16,4 +16,4 @@ def compiled(function: Function) -> Function:
 
     Whatever wraps the function, such as the tests' shape checks, is taken off, since it would hide the body.
     """
-    return njit(cache=True, nogil=True)(inspect.unwrap(function))
+    return cast(Function, njit(cache=True, nogil=True)(inspect.unwrap(function)))

@@ -57,7 +57,7 @@ def project(
         x and y in px (pixel centres at +0.5) and the distance along the optical axis in world units.
     """
     local = (points - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
-    distance = -local[:, 2]
+    distance = np.negative(local[:, 2])
     focal = FOCAL_OVER_WIDTH * size
     return np.stack(
         [size / 2 + focal * local[:, 0] / distance, size / 2 - focal * local[:, 1] / distance, distance], axis=1

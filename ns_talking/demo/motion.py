@@ -72,7 +72,10 @@ def head_poses(
         nod = nod_deg * (slow - slow.mean())
     angles = amplitude * (waves[:3] * _DEGREES[:, None] + np.stack([0 * nod, nod, 0 * nod]))
     shifts = amplitude * _SHIFT * waves[3:]
-    return np.stack([head_pose(*angles[:, k], tuple(shifts[:, k])) for k in range(num_frames)])
+    poses = np.empty((num_frames, 4, 4))
+    for index, ((yaw, pitch, roll), (x, y, z)) in enumerate(zip(angles.T.tolist(), shifts.T.tolist(), strict=True)):
+        poses[index] = head_pose(yaw, pitch, roll, (x, y, z))
+    return poses
 
 
 def blinks(num_frames: int, seed: int = 0, fps: float = FRAME_RATE_HZ) -> Float[np.ndarray, " frames"]:

@@ -50,11 +50,11 @@ def eyeball(who: Identity, side: int) -> Mesh:
 
 def teeth(upper: bool) -> Mesh:
     """One dental arch, in the position of the closed mouth."""
-    across = np.linspace(-0.112, 0.112, 113)
+    across = np.linspace(-0.090, 0.090, 101)
     down = np.linspace(0.0, 1.0, 12)
     x = across[None] + 0 * down[:, None]
     depth = -0.462 if upper else -0.450
-    y = depth + 3.4 * across**2
+    y = depth + 5.0 * across**2
     gum, edge = (MOUTH_Z + 0.055, MOUTH_Z - 0.010) if upper else (MOUTH_Z - 0.050, MOUTH_Z + 0.001)
     width = 0.031 if upper else 0.023
     # Teeth get narrower towards the sides as seen from the front; the gaps are dark lines.
@@ -87,8 +87,8 @@ def tongue() -> Mesh:
 def cavity() -> Mesh:
     """The dark room behind the teeth: the inside of half an ellipsoid."""
     polar, turn = np.meshgrid(np.linspace(0.0, np.pi / 2, 14), np.linspace(0, 2 * np.pi, 40), indexing="ij")
-    x = 0.122 * np.sin(polar) * np.cos(turn)
-    y = -0.425 + 3.0 * x**2 + 0.22 * np.cos(polar)
+    x = 0.138 * np.sin(polar) * np.cos(turn)
+    y = -0.418 + 4.0 * x**2 + 0.22 * np.cos(polar)
     z = MOUTH_Z - 0.02 + 0.135 * np.sin(polar) * np.sin(turn)
     colour = np.array([0.11, 0.025, 0.022]) * np.clip(0.25 + 0.75 * np.sin(polar) ** 4, 0, 1)[..., None]
     return grid_mesh(np.stack([x, y, z], axis=-1), colour, Region.INNER_MOUTH, two_sided=True)

@@ -111,6 +111,8 @@ def build_rig(who: Identity, density: float = 1.0) -> Rig:
     rest = np.zeros(num_still + num_jaw + len(mouth.positions))
     jaw_share = np.concatenate([shares[0], np.zeros(num_still), np.ones(num_jaw), hollow])
     others = [np.concatenate([share, rest]) for share in shares[1:]]
+    # The room behind the lips narrows with them, otherwise it would show beside a rounded mouth.
+    others[1][-len(mouth.positions) :] = 1.0
     lid_vertices, lid_offsets = _lids(who, face)
     mesh, scale, centre = _to_world(who, mesh, face)
     rig = Rig(

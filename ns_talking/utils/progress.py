@@ -57,7 +57,7 @@ def progress(description: str, total: int | float | None, unit: str) -> Iterator
     with Progress(*columns, console=CONSOLE) as bar:
         task = bar.add_task(description, total=total)
 
-        def advance(amount: float = 1) -> None:
+        def advance(amount: int | float = 1) -> None:
             bar.advance(task, amount)
 
         yield advance

@@ -168,3 +168,14 @@ def test_turning_the_head_right_moves_the_nose_right() -> None:
     ahead, turned = (renderer.frame(0.0, 1.0, 0.0, head_pose(yaw))[3] for yaw in (0.0, 8.0))
     assert turned[30, 0] > ahead[30, 0] + 1
     assert project(np.zeros((1, 3)), head_pose(), 48)[0, 2] == pytest.approx(3.3)
+
+
+@pytest.mark.parametrize("name", ["ada", "bruno", "dora"])
+def test_inside_of_the_mouth_never_shows_beside_the_lips(name: str) -> None:
+    apertures, widths = np.array([0.0, 0.1, 0.3, 0.4]), np.array([0.72, 0.72, 0.78, 1.15])
+    poses = np.stack([head_pose(8.0), head_pose(-8.0), head_pose(), head_pose(-6.0, 3.0)])
+    clip = render(identity(name), apertures, widths, np.zeros(4), poses, 128)
+    for parsing, points in zip(clip.parsing, clip.landmarks, strict=True):
+        inside = np.argwhere(parsing == Region.INNER_MOUTH)[:, ::-1] + 0.5
+        outer = points[48:60, :2]
+        assert ((inside > outer.min(axis=0) - 1) & (inside < outer.max(axis=0) + 1)).all()
