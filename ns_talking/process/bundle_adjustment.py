@@ -115,7 +115,7 @@ def bundle_adjust(
     while iteration < max_iterations and damping < 1e8:
         iteration += 1
         system = _normal_equations(observed, bundle, centre, priors)
-        improved = False
+        candidate, new_cost, improved = bundle, cost, False
         while not improved and damping < 1e8:
             candidate = _step(bundle, system, damping)
             new_cost = _cost(observed, candidate, centre, priors)

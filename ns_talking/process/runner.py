@@ -156,7 +156,7 @@ def _open_manifest(workspace: Workspace, video: Mapping[str, Any], overwrite: bo
         same_video = manifest["video"]["sha256"] == video["sha256"]
         name = manifest["video"]["name"]
     except (ValueError, KeyError, TypeError):
-        known, same_video, name = False, False, ""
+        manifest, known, same_video, name = fresh, False, False, ""
     if not known:
         if not overwrite:
             raise ValueError(f"{path} is damaged or from another version. Make the dataset anew with --overwrite.")

@@ -67,7 +67,7 @@ def test_known_shape_is_recovered_up_to_a_rigid_motion(tracked: tuple[Bundle, He
     head, track = tracked
     _, shape = expected_world(head)
     found, expected = (points - points.mean(axis=0) for points in (track.shape, shape[track.stable]))
-    turn, _ = Rotation.align_vectors(expected, found)
+    turn = Rotation.align_vectors(expected, found)[0]
     assert np.abs(turn.apply(found) - expected).max() < 0.03 * OUTER_EYE_DISTANCE
 
 
