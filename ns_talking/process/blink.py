@@ -50,9 +50,10 @@ class BlinkStep:
         clip = workspace.clip()
         opening = eye_opening(landmarks.astype(np.float64), layout_of(landmarks))
         path = workspace.work("blendshapes.npy")
-        blendshapes = np.load(path, allow_pickle=False) if path.is_file() else None
-        usable = blendshapes is not None and np.isfinite(blendshapes).any()
-        closure = blendshapes[:, list(EYE_BLINK_BLENDSHAPES)].mean(axis=1) if usable else None
+        closure = None
+        if path.is_file():
+            closure = np.load(path, allow_pickle=False)[:, list(EYE_BLINK_BLENDSHAPES)].mean(axis=1)
+            closure = closure if np.isfinite(closure).any() else None
         track = blink_track(opening, closure, clip.fps)
         with atomic_path(workspace.blink) as temporary:
             np.save(temporary, track)

@@ -92,7 +92,7 @@ class ContactSheets:
 
     def plate(self) -> UInt8[np.ndarray, "height width 3"]:
         """Show the plate, and beside it the plate with what was never seen crossed out."""
-        seen = self._read(self._workspace.work("background_seen.png")) > 0
+        seen: np.ndarray = self._read(self._workspace.work("background_seen.png")) > 0
         rows, columns = np.indices(seen.shape)
         hatched = ~seen & ((rows + columns) // max(2, seen.shape[0] // 64) % 2 == 0)
         marked = np.where(hatched[..., None], np.uint8(128), self._plate)
@@ -124,7 +124,7 @@ def project(
         width: Width of the frame in px.
         height: Height of the frame in px.
     """
-    local = (points - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
+    local: np.ndarray = (points - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
     depth = np.maximum(-local[:, 2], 1e-6)
     x = width / 2 + focal_px * local[:, 0] / depth
     y = height / 2 - focal_px * local[:, 1] / depth

@@ -52,7 +52,7 @@ class LongHair:
         """Estimate where hair is; only meaningful within the person and below the jaw."""
         colour = _smooth(_logit(_looked_up(self.colour, image)))
         axes = FaceAxes.of(landmarks, layout)
-        place = _logit(_from_places(self.place, axes, image.shape[:2]))
+        place = _logit(_from_places(self.place, axes, image.shape[0], image.shape[1]))
         return 1 / (1 + np.exp(-(colour + _PLACE_WEIGHT * place)))
 
 
@@ -159,8 +159,8 @@ def _seeds(
     height, width = image.shape[:2]
     axes = FaceAxes.of(points, layout)
     rows, columns = np.mgrid[0:height, 0:width]
-    place = axes.coordinates(np.stack([columns + 0.5, rows + 0.5], axis=-1))
-    core = ndimage.binary_erosion(person, iterations=2)
+    place: np.ndarray = axes.coordinates(np.stack([columns + 0.5, rows + 0.5], axis=-1))
+    core = cv2.erode(person.astype(np.uint8), _disc(5)) > 0
     outside_face = (np.abs(place[..., 0]) / 0.85) ** 2 + ((place[..., 1] - 0.15) / 1.35) ** 2 > 1
     hair = core & above & outside_face & (place[..., 1] < -0.1)
     face = np.zeros((height, width), dtype=np.uint8)
@@ -229,11 +229,11 @@ def _to_places(values: np.ndarray, axes: FaceAxes) -> np.ndarray:
     )
 
 
-def _from_places(places: np.ndarray, axes: FaceAxes, shape: tuple[int, int]) -> np.ndarray:
+def _from_places(places: np.ndarray, axes: FaceAxes, height: int, width: int) -> np.ndarray:
     return cv2.warpAffine(
         places.astype(np.float32),
         _place_transform(axes),
-        (shape[1], shape[0]),
+        (width, height),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )

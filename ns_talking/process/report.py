@@ -13,12 +13,13 @@ import numpy as np
 from ns_talking.audio.io import read_audio
 from ns_talking.data.format import SAMPLE_RATE_HZ
 from ns_talking.process import report_plots
-from ns_talking.process.checks import VERDICTS, Verdict, as_json, judge
+from ns_talking.process.checks import judge
 from ns_talking.process.clip_facts import ClipFacts, measure
 from ns_talking.process.contact_sheets import ContactSheets
 from ns_talking.process.frame_pool import UsableFrames, spread, usable_frames
 from ns_talking.process.report_page import Picture, Section, page, photo
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
+from ns_talking.process.verdicts import VERDICTS, Verdict, as_json
 from ns_talking.utils.files import atomic_path, write_json
 
 _NUM_TILES = 12

@@ -11,11 +11,11 @@ import tyro
 from rich.text import Text
 
 from ns_talking.audio import FEATURES
-from ns_talking.process.checks import read_verdicts, verdict_table
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.person_masks import PARSERS
 from ns_talking.process.runner import RunResult, StepResult, run_steps
 from ns_talking.process.step import ProcessSettings, Workspace
+from ns_talking.process.verdicts import read_verdicts, verdict_table
 from ns_talking.utils.progress import CONSOLE, progress
 from ns_talking.utils.registry import lookup
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ns_talking.process.checks import CHECKS, VERDICTS, as_json, judge, read_verdicts, verdict_table
+from ns_talking.process.checks import CHECKS, judge
 from ns_talking.process.clip_facts import ClipFacts, lip_sound_lag, sharpness
 from ns_talking.process.step import ProcessSettings, Workspace
+from ns_talking.process.verdicts import VERDICTS, as_json, read_verdicts, verdict_table
 from ns_talking.utils.files import write_json
 
 

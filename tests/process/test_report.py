@@ -11,7 +11,7 @@ from painted_clip import PaintedSegmenter, no_progress, paint, painted_workspace
 from ns_talking.process import person_masks
 from ns_talking.process.background import BackgroundStep
 from ns_talking.process.blink import BlinkStep
-from ns_talking.process.checks import CHECKS, Verdict, read_verdicts
+from ns_talking.process.checks import CHECKS
 from ns_talking.process.contact_sheets import project
 from ns_talking.process.features import FeaturesStep
 from ns_talking.process.parsing import ParsingStep
@@ -19,6 +19,7 @@ from ns_talking.process.report import ReportStep
 from ns_talking.process.report_page import page
 from ns_talking.process.split import SplitStep
 from ns_talking.process.torso import TorsoStep
+from ns_talking.process.verdicts import Verdict, read_verdicts
 
 
 @pytest.fixture(autouse=True)
