@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ns_talking.audio import FEATURES
-from ns_talking.audio.base import FeatureExtractor, FeatureTable
+from ns_talking.audio.base import AudioFeatures, FeatureExtractor, FeatureTable
 from ns_talking.audio.windowed import WINDOWED_FILES, read_windowed
 from ns_talking.utils.registry import lookup
 
@@ -42,3 +42,11 @@ def extract_features(name: str, sound: Path, output: Path | None = None) -> Feat
         )
     extractor: FeatureExtractor = lookup(FEATURES, name, "audio features")()
     return extractor.extract(sound, output)
+
+
+def steps_per_frame(features: FeatureTable, fps: float) -> int | None:
+    """Count the feature steps from one video frame to the next; None for windows that were cut beforehand."""
+    if not isinstance(features, AudioFeatures):
+        return None
+    steps = round(features.rate_hz / fps)
+    return steps if steps * fps == features.rate_hz else None

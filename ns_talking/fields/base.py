@@ -1,0 +1,56 @@
+"""What a renderer and a field say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FieldCondition:
+    """What drives a field: one row per distinct frame, and the frame and the ray of every sample."""
+
+    audio_code: Float[Tensor, "frames code"]
+    blink: Float[Tensor, " frames"]
+    frame_row: Int[Tensor, " samples"]
+    """Row of the frame that a sample belongs to."""
+
+
+@dataclass(frozen=True)
+class FieldDensity:
+    """Density of every sample with what the colour decoder and the losses need besides."""
+
+    density: Float[Tensor, " samples"]
+    """Per unit of length in the world."""
+    geometry: Float[Tensor, "samples geometry"]
+    features: Float[Tensor, "samples features"]
+    audio_attention: Float[Tensor, " samples"]
+    """How strongly a point follows the sound, >= 0."""
+    eye_attention: Float[Tensor, " samples"]
+    """How strongly a point follows the blink, in (0, 1)."""
+
+
+@runtime_checkable
+class ConditionedField(Protocol):
+    """A field of the grid methods: density first, colour where it is worth it."""
+
+    def density(self, positions: Float[Tensor, "samples 3"], condition: FieldCondition) -> FieldDensity:
+        """Evaluate the density of points in the world."""
+        ...
+
+    def colour(
+        self,
+        geometry: Float[Tensor, "samples geometry"],
+        directions: Float[Tensor, "rays harmonics"],
+        appearance: Float[Tensor, "rays appearance"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 3"]:
+        """Decode the colour of points from what `density` handed on."""
+        ...
+
+    def uncertainty(self, features: Float[Tensor, "samples features"]) -> Float[Tensor, " samples"]:
+        """Tell how unpredictable a point's colour is, >= 0."""
+        ...

@@ -1,0 +1,81 @@
+"""Losses: from outputs and targets to per-ray values or scalars. Weights live in the configurations."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def squared_error(rgb: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"]) -> Float[Tensor, " rays"]:
+    """Mean squared error of each ray's colour."""
+    return (rgb - target).square().mean(dim=-1)
+
+
+def binary_entropy(probability: Float[Tensor, "*rays"]) -> Float[Tensor, ""]:
+    """Mean entropy in bits of opacities, lowest where every ray is fully opaque or fully clear.
+
+    Source:
+        RAD-NeRF (Tang et al., 2022), section 3.5, entropy regularisation.
+    """
+    p = probability.clamp(1e-5, 1 - 1e-5)
+    return -(p * p.log2() + (1 - p) * (1 - p).log2()).mean()
+
+
+def outside_face(strength: Float[Tensor, " rays"], in_face: Bool[Tensor, " rays"]) -> Float[Tensor, ""]:
+    """Mean attention of the rays that miss the face, where nothing should follow the sound.
+
+    Source:
+        The ambient regulariser of RAD-NeRF and ER-NeRF.
+    """
+    return (strength * ~in_face).mean()
+
+
+def eye_audio_overlap(
+    eye: Float[Tensor, " rays"],
+    audio: Float[Tensor, " rays"],
+    in_face: Bool[Tensor, " rays"],
+    num_samples: int,
+) -> Float[Tensor, ""]:
+    """Mean attention to the blink where the sound is attended to, so that lips do not follow blinks.
+
+    Source:
+        ER-NeRF's released training: the eye attention of a face ray, averaged over its samples, weighed by its audio
+        attention, through which no gradient flows.
+    """
+    return (eye / num_samples * audio.detach() * in_face).mean()
+
+
+def uncertainty_weights(uncertainty: Float[Tensor, " rays"], progress: float) -> Float[Tensor, " rays"]:
+    """Weigh the colour error of rays: harder rays count more as training goes on.
+
+    Source:
+        ER-NeRF's released training; the paper does not mention the uncertainty.
+
+    Args:
+        uncertainty: Composited uncertainty of each ray, >= 0.
+        progress: Share of the phase that is done, in [0, 1].
+
+    Returns:
+        Factors between 0.2 and 8.2, without gradients.
+    """
+    relative = len(uncertainty) * uncertainty.detach().softmax(dim=0)
+    return 0.2 + 0.8 * ((1 - progress) + progress * relative).clamp(0, 10)
+
+
+def uncertainty_likelihood(
+    rgb: Float[Tensor, "rays 3"],
+    target: Float[Tensor, "rays 3"],
+    uncertainty: Float[Tensor, " rays"],
+    in_face: Bool[Tensor, " rays"],
+) -> Float[Tensor, " rays"]:
+    """Fit the uncertainty to the error inside the face, and lower it outside.
+
+    Source:
+        ER-NeRF's released training: the error's norm (without gradient) over 2 beta^2 plus (ln beta)^2 / 2 with
+        beta = 1 + u in the face, 1e-3 u elsewhere.
+    """
+    error = (rgb - target).norm(dim=-1).detach()
+    beta = uncertainty + 1
+    inside = error / (2 * beta.square()) + beta.log().square() / 2
+    return torch.where(in_face, inside, 1e-3 * uncertainty)

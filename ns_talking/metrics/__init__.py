@@ -1,0 +1,1 @@
+"""Metrics: how like the real person a rendered one is."""

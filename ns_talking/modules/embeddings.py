@@ -1,0 +1,51 @@
+"""Frequency encoding, and the learned codes that hold what neither sound nor pose explains of a frame."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+def frequency_encoding(values: Float[Tensor, "batch channels"], degree: int) -> Float[Tensor, "batch encoded"]:
+    """Append sines and cosines of octave-spaced frequencies to the values themselves.
+
+    Source:
+        NeRF (Mildenhall et al., ECCV 2020), equation 4, without the factor pi, as in RAD-NeRF.
+
+    Args:
+        values: Coordinates of order one.
+        degree: Number of octaves.
+
+    Returns:
+        `channels * (1 + 2 * degree)` columns.
+    """
+    octaves = 2.0 ** torch.arange(degree, device=values.device, dtype=values.dtype)
+    angles = values[:, None, :] * octaves[:, None]
+    waves = torch.stack([angles, angles + math.pi / 2], dim=2).sin()
+    return torch.cat([values, waves.flatten(1)], dim=1)
+
+
+class AppearanceCodes(nn.Module):
+    """One learned vector per training frame, for exposure and other changes that drive nothing.
+
+    Source:
+        RAD-NeRF and ER-NeRF's individual codes: 10,000 rows, drawn from 0.1 N(0, 1); the first one renders new
+        frames.
+
+    Args:
+        dim: Channels of a code; 0 switches the codes off.
+        num_codes: Rows of the table; longer clips share rows.
+    """
+
+    def __init__(self, dim: int, num_codes: int = 10_000) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(0.1 * torch.randn(num_codes, dim))
+
+    def forward(self, frame: Int[Tensor, " frames"]) -> Float[Tensor, "frames channels"]:
+        """Look up the codes of training frames; while not training every frame gets the first one."""
+        if not self.training:
+            frame = torch.zeros_like(frame)
+        return self.codes[frame % len(self.codes)]

@@ -1,0 +1,26 @@
+"""The small decoders of the grid methods: linear layers without bias, ReLU between them, nothing behind the last."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """Multi-layer perceptron without biases, as RAD-NeRF and ER-NeRF use everywhere.
+
+    Args:
+        dims: Widths from the input to the output; `(36, 64, 32)` has two layers.
+    """
+
+    def __init__(self, *dims: int) -> None:
+        layers: list[nn.Module] = []
+        for index, (in_dim, out_dim) in enumerate(zip(dims[:-1], dims[1:], strict=True)):
+            if index:
+                layers.append(nn.ReLU(inplace=True))
+            layers.append(nn.Linear(in_dim, out_dim, bias=False))
+        super().__init__(*layers)
+
+    def forward(self, input: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch outputs"]:
+        """Map every row."""
+        return super().forward(input)

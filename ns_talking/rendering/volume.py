@@ -1,0 +1,141 @@
+"""Volume rendering of a conditioned field through an occupancy grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ns_talking.fields.base import ConditionedField, FieldCondition, FieldDensity
+from ns_talking.kernels.composite_rays import composite_rays
+from ns_talking.kernels.march_rays import march_rays
+from ns_talking.kernels.spherical_harmonics import spherical_harmonics
+from ns_talking.rendering.occupancy import OccupancyGrid
+from ns_talking.rendering.rays import Rays
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """The head as seen along rays."""
+
+    rgb: Float[Tensor, "rays 3"]
+    """Colour, already weighed by opacity."""
+    accumulation: Float[Tensor, "rays 1"]
+    """Opacity in [0, 1]."""
+    depth: Float[Tensor, "rays 1"]
+    """Expected distance along the ray, in world units, times the opacity."""
+    audio_attention: Float[Tensor, " rays"]
+    """Sum over a ray's samples of how strongly they follow the sound."""
+    eye_attention: Float[Tensor, " rays"]
+    """Sum over a ray's samples of how strongly they follow the blink."""
+    uncertainty: Float[Tensor, " rays"] | None = None
+    """Composited uncertainty of the colour, in training only."""
+    perturbation: Float[Tensor, ""] | None = None
+    """How much uncertainty and attention change within 1e-3 units, on the steps that regularise it."""
+
+
+@dataclass(frozen=True)
+class RaySamples:
+    """The occupied samples of a batch of rays, compact, with their places in the padded layout."""
+
+    positions: Float[Tensor, "samples 3"]
+    ray: Int[Tensor, " samples"]
+    """Which ray each sample lies on."""
+    slot: Int[Tensor, " samples"]
+    """Place in the flattened `[rays, max_samples]` layout."""
+    padded_t: Float[Tensor, "rays slots"]
+    """Distance of every slot from its ray's origin."""
+    padded_valid: Bool[Tensor, "rays slots"]
+    """Which slots hold a sample."""
+
+    def pad(self, values: Float[Tensor, "samples *channels"]) -> Float[Tensor, "rays slots *channels"]:
+        """Spread compact values over the padded layout; empty slots hold zeros."""
+        num_rays, num_slots = self.padded_t.shape
+        padded = values.new_zeros(num_rays * num_slots, *values.shape[1:]).index_copy(0, self.slot, values)
+        return padded.view(num_rays, num_slots, *values.shape[1:])
+
+
+@torch.no_grad()
+def sample_occupied(
+    rays: Rays, grid: OccupancyGrid, step_size: float, max_samples: int, jitter: Float[Tensor, " rays"] | None = None
+) -> RaySamples:
+    """Place samples on rays where the head may be.
+
+    Source:
+        ER-NeRF and RAD-NeRF: constant steps, at most 16 occupied samples per ray.
+
+    Args:
+        rays: Rays.
+        grid: Where the head may be.
+        step_size: Distance of two samples.
+        max_samples: Samples per ray at most.
+        jitter: Offset of each ray's lattice in steps, in [0, 1); None puts samples in the middle of their steps.
+    """
+    if jitter is None:
+        jitter = rays.origins.new_full((len(rays),), 0.5)
+    marched = march_rays(rays.origins, rays.directions, grid.bounds, grid.occupied, step_size, max_samples, jitter)
+    slot = marched.valid.view(-1).nonzero()[:, 0]
+    ray = slot // marched.valid.shape[1]
+    t = marched.t.view(-1)[slot]
+    return RaySamples(
+        positions=rays.origins[ray] + rays.directions[ray] * t[:, None],
+        ray=ray,
+        slot=slot,
+        padded_t=marched.t,
+        padded_valid=marched.valid,
+    )
+
+
+def render_volume(
+    field: ConditionedField,
+    rays: Rays,
+    samples: RaySamples,
+    step_size: float,
+    audio_code: Float[Tensor, "frames code"],
+    blink: Float[Tensor, " frames"],
+    appearance: Float[Tensor, "frames appearance"],
+    with_uncertainty: bool,
+) -> tuple[HeadOutputs, FieldDensity]:
+    """Evaluate a field at all samples and composite them, differentiably.
+
+    Args:
+        field: Density and colour.
+        rays: Rays, each with the row of its frame.
+        samples: Their occupied samples.
+        step_size: Length that a sample stands for.
+        audio_code: Code of each distinct frame.
+        blink: Blink value of each distinct frame.
+        appearance: Appearance code of each distinct frame.
+        with_uncertainty: Whether to composite the uncertainty as well.
+
+    Returns:
+        The head along each ray, and the field's values at the samples.
+    """
+    condition = FieldCondition(audio_code, blink, rays.row[samples.ray])
+    at = field.density(samples.positions, condition)
+    harmonics = spherical_harmonics(rays.directions, 4)
+    colour = field.colour(at.geometry, harmonics, appearance[rays.row], samples.ray)
+    attention = torch.stack([at.audio_attention, at.eye_attention], dim=1).float()
+    weighted = (
+        field.uncertainty(at.features).float()[:, None] if with_uncertainty else attention.new_zeros(len(attention), 0)
+    )
+    composite = composite_rays(
+        samples.pad(at.density),
+        step_size,
+        samples.pad(colour.float()),
+        samples.pad(attention),
+        samples.pad(weighted),
+        samples.padded_t,
+        samples.padded_valid,
+    )
+    head = HeadOutputs(
+        rgb=composite.rgb,
+        accumulation=composite.accumulation[:, None],
+        depth=composite.depth[:, None],
+        audio_attention=composite.auxiliary[:, 0],
+        eye_attention=composite.auxiliary[:, 1],
+        uncertainty=composite.weighted[:, 0] if with_uncertainty else None,
+    )
+    return head, at
