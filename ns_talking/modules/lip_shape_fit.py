@@ -245,6 +245,7 @@ class LipShapeFit(nn.Module):
         wide = self._normalised(windows, int(self.lag), MARGIN)
         everything = Fold(found.nonzero()[:, 0], torch.arange(0))
         for member, network in enumerate(self.networks):
+            assert isinstance(network, LipNetwork)
             for number, fold in enumerate([*folds, everything]):
                 train_lip_network(
                     network,
