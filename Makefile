@@ -6,6 +6,8 @@
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
+# A newer pyright is news, but not for whoever runs the tests.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # This checkout comes first, even while another one shares the environment.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
