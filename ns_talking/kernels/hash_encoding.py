@@ -9,6 +9,7 @@ cell is floor(p), and f = p - floor(p) are its coordinates inside the cell. The 
 It is linear in the table, whose gradient therefore scatters the same weights; and piecewise multilinear in u.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,13 +48,13 @@ def hash_encoding(
     position = position * _column(geometry.scales, points.dtype, points.device) + 0.5
     cell = position.detach().floor()
     fraction = position - cell
+    weights = [(1 - fraction[axis], fraction[axis]) for axis in range(geometry.dimensions)]
+    terms = _index_terms(cell.int(), geometry)
     features = table.new_zeros(())
     for corner in range(1 << geometry.dimensions):
         bits = [corner >> axis & 1 for axis in range(geometry.dimensions)]
-        weight = torch.ones_like(fraction[0])
-        for axis, bit in enumerate(bits):
-            weight = weight * (fraction[axis] if bit else 1 - fraction[axis])
-        entry = _entries(cell.int(), bits, geometry)
+        weight = functools.reduce(torch.mul, [weights[axis][bit] for axis, bit in enumerate(bits)])
+        entry = _entries([terms[axis][bit] for axis, bit in enumerate(bits)], geometry)
         features = _Lookup.apply(table, entry) * weight[:, :, None] + features
     return (features * inside[:, None]).transpose(0, 1).reshape(points.shape[0], geometry.output_dim)
 
@@ -80,20 +81,31 @@ def _column(values: Sequence[float] | Sequence[int], dtype: torch.dtype, device:
     return torch.tensor(values, dtype=dtype, device=device)[:, None]
 
 
-def _entries(
-    cell: Int[Tensor, "dimensions levels samples"], bits: list[int], geometry: GridGeometry
-) -> Int[Tensor, "levels samples"]:
-    """Rows of the table that hold one corner of every cell. int32 wraps as uint32 does, so the masks agree."""
-    device = cell.device
-    tiled, hashed = cell.new_zeros(()), cell.new_zeros(())
-    for axis, bit in enumerate(bits):
-        coordinate = cell[axis] + bit
-        stride = _column([strides[axis] for strides in geometry.strides], torch.int32, device)
-        tiled = tiled + coordinate * stride
-        hashed = hashed ^ coordinate * (PRIMES[axis] - (PRIMES[axis] >> 31 << 32))
-    index = torch.where(_column(geometry.hashed, torch.bool, device), hashed, tiled)
-    index = index & _column(geometry.masks, torch.int32, device)
-    return index + _column(geometry.offsets[:-1], torch.int32, device)
+def _index_terms(
+    cell: Int[Tensor, "dimensions levels samples"], geometry: GridGeometry
+) -> list[tuple[Int[Tensor, "levels samples"], Int[Tensor, "levels samples"]]]:
+    """What the lower and the upper corner of every axis bring to an index. int32 wraps as uint32 does."""
+    terms = []
+    for axis in range(geometry.dimensions):
+        factors = [
+            PRIMES[axis] - (PRIMES[axis] >> 31 << 32) if hashed else strides[axis]
+            for hashed, strides in zip(geometry.hashed, geometry.strides, strict=True)
+        ]
+        factor = _column(factors, torch.int32, cell.device)
+        lower = cell[axis] * factor
+        terms.append((lower, lower + factor))
+    return terms
+
+
+def _entries(terms: list[Int[Tensor, "levels samples"]], geometry: GridGeometry) -> Int[Tensor, "levels samples"]:
+    """Rows of the table that hold one corner of every cell. Resolutions grow, so hashed levels come last."""
+    num_dense = geometry.hashed.count(False)
+    dense = functools.reduce(torch.add, [term[:num_dense] for term in terms])
+    hashed = functools.reduce(torch.bitwise_xor, [term[num_dense:] for term in terms])
+    index = torch.cat([dense, hashed])
+    index &= _column(geometry.masks, torch.int32, index.device)
+    index += _column(geometry.offsets[:-1], torch.int32, index.device)
+    return index
 
 
 class _Lookup(torch.autograd.Function):

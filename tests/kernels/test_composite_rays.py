@@ -17,7 +17,7 @@ def outputs_and_grads(backend: str, case: CompositeCase) -> list[Tensor]:
     density, rgb, auxiliary, weighted, t = leaves = [value.requires_grad_() for value in floats]
     outputs = astuple_of_tensors(getattr(composite_rays, backend)(density, STEP, rgb, auxiliary, weighted, t, valid))
     generator = seeded(6)
-    sum((value * torch.randn(value.shape, generator=generator)).sum() for value in outputs).backward()
+    torch.stack([(value * torch.randn(value.shape, generator=generator)).sum() for value in outputs]).sum().backward()
     return [*(value.detach() for value in outputs), *(leaf.grad for leaf in leaves)]
 
 

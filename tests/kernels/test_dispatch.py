@@ -147,6 +147,16 @@ def test_kernels_write_every_element_of_their_outputs(monkeypatch: pytest.Monkey
         torch.use_deterministic_algorithms(False)
 
 
+def test_kernels_leave_the_number_of_threads_of_pytorch_alone() -> None:
+    code = (
+        "import torch; torch.set_num_threads(1); from ns_talking.kernels.march_rays import march_rays; "
+        "rays = torch.eye(3); "
+        "march_rays.numba(rays, rays, rays[:2], torch.ones(2, 2, 2, dtype=torch.bool), 0.1, 2, rays[0]); "
+        "import sys; sys.exit(torch.get_num_threads() != 1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_kernels_run_where_nothing_can_be_cached(tmp_path: Path) -> None:
     """A package folder and a home that are read-only, as in many containers."""
     source = Path(importlib.import_module("ns_talking").__file__ or "").parent / "kernels"

@@ -26,8 +26,12 @@ class compiled:  # noqa: N801 - reads as a decorator
 
     def __call__(self, *arguments: Any) -> None:
         with _LOCK:
-            numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
+            num_threads = torch.get_num_threads()
+            numba.set_num_threads(max(1, min(num_threads, numba.config.NUMBA_NUM_THREADS)))
             self.dispatcher(*arguments)
+            # Where both share one OpenMP library, starting Numba's threads changes how many PyTorch uses.
+            if torch.get_num_threads() != num_threads:
+                torch.set_num_threads(num_threads)
 
 
 def compiled_part(function: Callable) -> Any:
