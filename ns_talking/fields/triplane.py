@@ -118,6 +118,7 @@ class TriplaneField(nn.Module):
             ray: Which ray each sample lies on.
         """
         first, *rest = self.colour_mlp
+        assert isinstance(first, nn.Linear)
         split = (DIRECTION_DIM, self.config.geometry_dim, appearance.shape[1])
         direction_weight, geometry_weight, appearance_weight = first.weight.split(split, dim=1)
         per_ray = F.linear(directions, direction_weight) + F.linear(appearance, appearance_weight)

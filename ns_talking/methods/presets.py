@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
@@ -91,7 +91,7 @@ def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -
 
 def _config(
     method: str,
-    device: str,
+    device: Literal["cpu", "cuda"],
     model: PortraitModelConfig,
     rates: OptimizerRates,
     phases: PhasesConfig,

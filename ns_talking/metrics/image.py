@@ -31,7 +31,7 @@ def ssim(rgb: Float[Tensor, "height width 3"], target: Float[Tensor, "height wid
     # torchmetrics takes seconds to import, and training does not need it.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    images = [image.permute(2, 0, 1)[None] for image in (rgb, target)]
-    value = structural_similarity_index_measure(*images, data_range=1.0)
+    rendered, real = (image.permute(2, 0, 1)[None] for image in (rgb, target))
+    value = structural_similarity_index_measure(rendered, real, data_range=1.0)
     assert isinstance(value, Tensor)
     return value
