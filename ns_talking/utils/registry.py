@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def lookup(
-    registry: Mapping[str, str], name: str, kind: str
-) -> Any:  # Any: each registry holds its own type.
+def lookup(registry: Mapping[str, str], name: str, kind: str) -> Any:  # Any: each registry holds its own type.
     """Import the object that a registry lists under a name.
 
     Args:
@@ -24,8 +22,6 @@ def lookup(
     if name not in registry:
         near = difflib.get_close_matches(name, registry, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"There are no {kind} called {name!r}.{hint} Known: {', '.join(registry)}."
-        )
+        raise ValueError(f"There are no {kind} called {name!r}.{hint} Known: {', '.join(registry)}.")
     module, attribute = registry[name].split(":")
     return getattr(importlib.import_module(module), attribute)
