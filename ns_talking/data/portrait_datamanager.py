@@ -53,6 +53,8 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     """Pixels of the lips phase."""
     torso_sampler: PortraitPixelSamplerConfig = field(default_factory=UniformPixelSamplerConfig)
     """Pixels of the torso phase."""
+    torso_num_rays_per_batch: int | None = None
+    """Rays per step of the torso phase, which are far cheaper; None takes as many as in the head phase."""
 
     def __setattr__(self, name: str, value: Any) -> None:  # Any: whatever the field holds.
         """Keep the dataset's path absolute, so that a saved config works from every folder."""
@@ -99,7 +101,9 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self._samplers = {
             "head": self._sampler(self.config.pixel_sampler, self._train_boxes, num_rays),
             "lips": self._sampler(self.config.lips_sampler, self._train_boxes, num_rays),
-            "torso": self._sampler(self.config.torso_sampler, self._train_boxes, num_rays),
+            "torso": self._sampler(
+                self.config.torso_sampler, self._train_boxes, self.config.torso_num_rays_per_batch or num_rays
+            ),
         }
 
     def setup_eval(self) -> None:

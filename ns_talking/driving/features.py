@@ -37,8 +37,7 @@ def extract_features(name: str, sound: Path, output: Path | None = None) -> Feat
     if name not in FEATURES and name in WINDOWED_FILES:
         raise ValueError(
             f"The portrait was trained on {name!r} features from another tool's file, and ns-talking has no extractor "
-            f"for them. Train it on features that it can extract ({', '.join(FEATURES)}), or give a file of such "
-            "features (.npy) in place of the sound."
+            f"for them. Train it on features that it can extract: {', '.join(FEATURES)}."
         )
     extractor: FeatureExtractor = lookup(FEATURES, name, "audio features")()
     return extractor.extract(sound, output)

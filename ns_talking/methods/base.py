@@ -168,8 +168,9 @@ class PortraitModel(Model):
         in_face = batch["in_face"]
         error = losses.squared_error(outputs["rgb"], batch["image"])
         result: dict[str, Tensor] = {}
-        if config.use_uncertainty and self.phase.name == "head":
-            uncertainty = outputs["uncertainty"]
+        # Evaluation renders no uncertainty.
+        uncertainty = outputs.get("uncertainty") if self.phase.name == "head" else None
+        if uncertainty is not None:
             error = error * losses.uncertainty_weights(uncertainty, progress)
             likelihood = losses.uncertainty_likelihood(outputs["rgb"], batch["image"], uncertainty, in_face)
             result["uncertainty"] = progress * likelihood.mean()
@@ -252,12 +253,15 @@ class PortraitModel(Model):
             dataset: The training frames.
         """
         indices = torch.tensor([frame.index for frame in dataset.frames])
-        audio = self.track.at_frames(indices).audio
-        self.audio_code.fit_statistics(audio)
+        # The whole context of all frames at once would take eight times the memory of what is needed of it.
+        windows = torch.cat(
+            [self.audio_code.wide_windows(self.track.at_frames(part).audio) for part in indices.split(128)]
+        )
+        self.audio_code.fit_statistics(windows)
         layout = scheme(self.portrait.landmark_scheme)
         shapes = lip_shapes(self.portrait.landmarks[indices.numpy()], layout)
         inner_lips = torch.from_numpy(inner_lips_mask(layout))
-        fit = self.audio_code.fit_lip_shape(audio, indices, torch.from_numpy(shapes), inner_lips)
+        fit = self.audio_code.fit_lip_shape(windows, indices, torch.from_numpy(shapes), inner_lips)
         if fit is not None:
             CONSOLE.print(
                 f"Fitted lip shape to sound on {len(indices)} frames: correlation {float(fit.correlation[0]):.2f} with "

@@ -21,13 +21,15 @@ from ns_talking.data.head_masks import head_masks
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition
 from ns_talking.fields.base import FieldCondition
+from ns_talking.fields.torso import TorsoFieldConfig
 from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.methods.presets import OptimizerRates, cpu_config, gpu_config, has_gpu
+from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.modules.embeddings import AppearanceCodes
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
 from ns_talking.rendering.rays import Rays
-from ns_talking.rendering.volume import HeadOutputs, RaySamples, render_volume, sample_occupied
+from ns_talking.rendering.volume import HeadOutputs, RaySamples, render_visible, render_volume, sample_occupied
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
 _PERTURBATION_INTERVAL = 16
@@ -63,6 +65,11 @@ class ERNeRFModel(PortraitModel):
     def render_head(self, rays: Rays, code: Float[Tensor, "frames code"], condition: Condition) -> HeadOutputs:
         """March, evaluate the tri-plane field, composite."""
         config = self.config
+        appearance = self.appearance(condition.frame)
+        if not self.training:
+            return render_visible(
+                self.head, rays, self.occupancy, config.step_size, config.max_samples, code, condition.blink, appearance
+            )
         samples = sample_occupied(rays, self.occupancy, config.step_size, config.max_samples, self._jitter(rays))
         head, at = render_volume(
             self.head,
@@ -71,10 +78,10 @@ class ERNeRFModel(PortraitModel):
             config.step_size,
             code,
             condition.blink,
-            self.appearance(condition.frame),
-            with_uncertainty=self.training and config.use_uncertainty,
+            appearance,
+            with_uncertainty=config.use_uncertainty,
         )
-        due = self.training and config.use_uncertainty and self.phase.name == "head"
+        due = config.use_uncertainty and self.phase.name == "head"
         if due and self.step % _PERTURBATION_INTERVAL == 0:
             field_condition = FieldCondition(code, condition.blink, rays.row[samples.ray])
             moved = self._moved_attention(samples, field_condition)
@@ -132,9 +139,7 @@ class ERNeRFModel(PortraitModel):
         chosen = frames[int(torch.randint(len(frames), (1,), generator=generator))]
         return self.track.at_frames(torch.tensor([chosen.index], device=self.device))
 
-    def _jitter(self, rays: Rays) -> Tensor | None:
-        if not self.training:
-            return None
+    def _jitter(self, rays: Rays) -> Tensor:
         generator = torch.Generator().manual_seed(self.step)
         return torch.rand(len(rays), generator=generator).to(self.device)
 
@@ -160,7 +165,26 @@ _RATES = OptimizerRates(
 )
 _METHOD = "er-nerf"
 
+
+def _cpu_model() -> ERNeRFModelConfig:
+    """Suit the model to 128 px and 2,500 steps.
+
+    Planes are no finer than the pixels, appearance codes are left out (each would be drawn a dozen times, too rarely to
+    be learned), as are uncertainty and LPIPS; a lip shape fitted to the sound beforehand drives the face from the first
+    step on.
+    """
+    return ERNeRFModelConfig(
+        head=TriplaneFieldConfig(base_resolution=32, finest_resolution=256),
+        occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
+        audio_code=AudioCodeConfig(use_lip_shape=True),
+        torso=TorsoFieldConfig(appearance_dim=0),
+        appearance_dim=0,
+        use_uncertainty=False,
+        use_lpips=False,
+    )
+
+
 er_nerf = MethodSpecification(
-    config=(gpu_config if has_gpu() else cpu_config)(_METHOD, ERNeRFModelConfig(), _RATES),
+    config=gpu_config(_METHOD, ERNeRFModelConfig(), _RATES) if has_gpu() else cpu_config(_METHOD, _cpu_model(), _RATES),
     description="ER-NeRF: tri-plane hash field with region attention (ICCV 2023), head, lips and torso in one run.",
 )

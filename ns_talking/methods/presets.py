@@ -61,32 +61,37 @@ def gpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -
         frames_per_batch=1,
         pixel_sampler=UniformPixelSamplerConfig(),
     )
-    return _config(method, "cuda", model, rates, phases, datamanager, PhaseDecayConfig(), steps_per_save=5_000)
+    return _config(
+        method, "cuda", model, rates, phases, datamanager, PhaseDecayConfig(), (0.0, 0.99), steps_per_save=5_000
+    )
 
 
 def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -> PortraitTrainerConfig:
     """Train in minutes on two cores: 128 px, 1,536 rays of eight frames per step, 2,500 steps.
 
-    The levers and their effect are measured on a real clip: rays in the mouth and eye boxes, blinks in every batch.
+    What differs from the paper was chosen on the last training frames of a real clip: rays in the mouth and eye boxes,
+    blinks in every batch, a mean of the gradient in the optimiser.
+
+    Args:
+        method: Name of the method.
+        model: The model as it suits 128 px and few steps.
+        rates: The paper's learning rates; networks learn twice as fast here.
     """
-    phases = PhasesConfig(head=2_000, lips=150, torso=350)
+    phases = PhasesConfig(head=2_150, lips=50, torso=300)
     datamanager = PortraitDataManagerConfig(
         dataparser=TalkingPortraitDataParserConfig(),
         working_size=128,
         train_num_rays_per_batch=1_536,
         eval_num_rays_per_batch=1_536,
+        torso_num_rays_per_batch=8_192,
         frames_per_batch=8,
         pixel_sampler=MouthPixelSamplerConfig(),
         cache_gib=1.0,
     )
-    model = replace(
-        model,
-        occupancy=replace(model.occupancy, resolution=64, update_interval=32, update_parts=4),
-        audio_code=replace(model.audio_code, use_lip_shape=True, use_encoder=False),
-    )
     rates = OptimizerRates(rates.grids, {name: 2 * rate for name, rate in rates.networks.items()})
     decay = PhaseDecayConfig(head_final=0.1, lips_initial=0.1, lips_final=0.05, torso_final=0.1)
-    return _config(method, "cpu", model, rates, phases, datamanager, decay, steps_per_save=500)
+    betas = (0.9, 0.99)
+    return _config(method, "cpu", model, rates, phases, datamanager, decay, betas, steps_per_save=500)
 
 
 def _config(
@@ -97,10 +102,11 @@ def _config(
     phases: PhasesConfig,
     datamanager: PortraitDataManagerConfig,
     decay: PhaseDecayConfig,
+    betas: tuple[float, float],
     steps_per_save: int,
 ) -> PortraitTrainerConfig:
     def group(rate: float, weight_decay: float) -> dict[str, Any]:  # Any: Nerfstudio's untyped pair.
-        return {"optimizer": AdamWConfig(lr=rate, weight_decay=weight_decay), "scheduler": replace(decay)}
+        return {"optimizer": AdamWConfig(lr=rate, weight_decay=weight_decay, betas=betas), "scheduler": replace(decay)}
 
     optimizers = {name: group(rate, 0.01) for name, rate in rates.grids.items()}
     optimizers |= {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
@@ -63,6 +64,7 @@ class AudioCode(nn.Module):
         self.config = config
         self.identity = identity
         self.steps_per_frame = steps_per_frame
+        self._voice: tuple[Tensor, Tensor] | None = None
         self.register_buffer("mean", torch.zeros(feature_channels))
         self.register_buffer("scale", torch.ones(feature_channels))
         self.mean: Tensor
@@ -88,15 +90,42 @@ class AudioCode(nn.Module):
         return self.config.encoder.code_dim
 
     @torch.no_grad()
-    def fit_statistics(self, audio: Float[Tensor, "frames context channels window"]) -> None:
+    def fit_statistics(self, windows: Float[Tensor, "frames channels window"]) -> None:
         """Measure mean and spread of every channel over the training frames."""
-        values = audio.permute(2, 0, 1, 3).flatten(1)
+        values = windows.transpose(0, 1).flatten(1)
         self.mean.copy_(values.mean(dim=1))
         self.scale.copy_(1 / values.std(dim=1).clamp(min=1e-3))
 
+    @torch.no_grad()
+    def match_voice(self, values: Float[np.ndarray, "steps channels"] | None) -> None:
+        """Bring another voice or microphone to the level and spread of the clip's, channel by channel, from now on.
+
+        Without this, foreign sound lies outside what the portrait was trained on and moves the lips less. Sound
+        without content (silence, a constant) is left as it is. Our design.
+
+        Args:
+            values: Features of the whole sound, perhaps a memory map; None goes back to features as they are.
+        """
+        self._voice = None
+        if values is None or not len(values):
+            return
+        mean, spread = (torch.from_numpy(part).to(self.mean) for part in _statistics(values))
+        if float((spread * self.scale).mean()) < _NO_CONTENT:
+            return
+        factor = (1 / (self.scale * spread.clamp(min=1e-6))).clamp(0.5, 2.0)
+        self._voice = (factor[:, None], (self.mean - mean * factor)[:, None])
+
+    def wide_windows(
+        self, audio: Float[Tensor, "frames context channels window"]
+    ) -> Float[Tensor, "frames channels joined"]:
+        """Join a frame's context to one window, where windows overlap by known steps; else take the frame's own."""
+        if self.steps_per_frame is None:
+            return audio[:, audio.shape[1] // 2]
+        return join_context(audio, self.steps_per_frame)
+
     def fit_lip_shape(
         self,
-        audio: Float[Tensor, "frames context channels window"],
+        windows: Float[Tensor, "frames channels joined"],
         frame: Int[Tensor, " frames"],
         shapes: Float[Tensor, "frames points 2"],
         inner_lips: Bool[Tensor, " points"],
@@ -104,14 +133,13 @@ class AudioCode(nn.Module):
         """Fit lip shape to sound over the training frames, where the configuration wants it.
 
         Args:
-            audio: Raw features around the training frames, in time order.
+            windows: Wide windows of raw features around the training frames, in time order.
             frame: Their indices in the clip.
             shapes: Their tracked lip shapes.
             inner_lips: Which points lie on the inner lips.
         """
         if self.lip_fit is None or self.steps_per_frame is None:
             return None
-        windows = join_context(audio, self.steps_per_frame)
         training = self.lip_fit.fit(windows, shapes, inner_lips, self.steps_per_frame)
         self.tracked[frame] = training.tracked.to(self.tracked.device)
         self.out_of_fold[frame] = training.out_of_fold.to(self.tracked.device)
@@ -130,6 +158,9 @@ class AudioCode(nn.Module):
             frame: Index of each frame in the clip; read in training only.
             seed: Of the draws in training.
         """
+        if self._voice is not None:
+            factor, offset = self._voice
+            audio = audio * factor + offset
         code = 0
         if self.encoder is not None:
             code = self.encoder((audio - self.mean[:, None]) * self.scale[:, None])
@@ -153,8 +184,8 @@ class AudioCode(nn.Module):
         self, audio: Float[Tensor, "frames context channels window"]
     ) -> Float[Tensor, "frames components"]:
         """Predict the components of the lip shape from sound."""
-        assert self.lip_fit is not None and self.steps_per_frame is not None
-        return self.lip_fit.predict(join_context(audio, self.steps_per_frame))
+        assert self.lip_fit is not None
+        return self.lip_fit.predict(self.wide_windows(audio))
 
     def _training_shape(self, frame: Int[Tensor, " frames"], seed: int) -> Float[Tensor, "frames components"]:
         """Draw tracked or predicted shapes of training frames, with noise; the draw is a function of the seed."""
@@ -171,3 +202,16 @@ class AudioCode(nn.Module):
     def set_extra_state(self, state: Any) -> None:  # Any: PyTorch's signature.
         """Take the extractor's identity from the checkpoint."""
         self.identity = state["identity"]
+
+
+_NO_CONTENT = 0.2
+"""Sound whose channels spread less than this share of the clip's says nothing."""
+_STEPS_AT_ONCE = 65_536
+
+
+def _statistics(values: Float[np.ndarray, "steps channels"]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every channel, read in parts, so that an hour of sound takes no more memory."""
+    parts = [values[at : at + _STEPS_AT_ONCE] for at in range(0, len(values), _STEPS_AT_ONCE)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(values)
+    variance = sum(np.square(part - mean).sum(axis=0) for part in parts) / len(values)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)

@@ -169,23 +169,6 @@ class LipShapeFit(nn.Module):
         """Turn components back into lip shapes, in the head frame."""
         return self.shape_mean + torch.einsum("fk,kpa->fpa", components, self.shape_basis)
 
-    @torch.no_grad()
-    def matched(self, windows: Float[Tensor, "frames channels window"]) -> Float[Tensor, "frames channels window"]:
-        """Bring another speaker's features to the level and spread of the clip's, channel by channel.
-
-        Without this, a foreign voice or microphone lies outside what the fit has seen and moves the lips less. Sound
-        without content (silence, a constant) is left as it is. Not for the clip's own voice.
-
-        Args:
-            windows: Raw features of a whole sound.
-        """
-        values = windows.float().transpose(0, 1).flatten(1)
-        mean, spread = values.mean(dim=1), values.std(dim=1)
-        if float((spread * self.channel_scale).mean()) < 0.2:
-            return windows.float()
-        factor = (1 / (self.channel_scale * spread.clamp(min=1e-6))).clamp(0.5, 2.0)
-        return (windows.float() - mean[:, None]) * factor[:, None] + self.channel_mean[:, None]
-
     def _fit_statistics(self, windows: Float[Tensor, "frames channels window"]) -> None:
         values = windows.transpose(0, 1).flatten(1)
         self.channel_mean.copy_(values.mean(dim=1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 
+from ns_talking.audio.base import AudioFeatures
 from ns_talking.data.portrait_datamanager import PortraitDataManager, PortraitDataManagerConfig
 from ns_talking.driving.features import extract_features
 from ns_talking.driving.track import DrivingTrack, Pose, driven
@@ -88,6 +89,7 @@ class PortraitPipeline(VanillaPipeline):
         model = self.portrait_model
         if path is None:
             model.track = self.clip_track
+            model.audio_code.match_voice(None)
             return self.clip_track
         features = extract_features(self.clip_track.features.name, path, output)
         if features.identity != self.audio_identity:
@@ -95,6 +97,7 @@ class PortraitPipeline(VanillaPipeline):
                 f"The portrait was trained with the audio features {self.audio_identity!r}, this ns-talking extracts "
                 f"{features.identity!r}. Use the version that trained it, or train it again."
             )
+        model.audio_code.match_voice(features.values if isinstance(features, AudioFeatures) else None)
         model.track = driven(self.clip_track, features, pose=pose, start_frame=start_frame)
         return model.track
 

@@ -92,15 +92,7 @@ def test_nothing_of_a_fit_is_left_to_train() -> None:
 def test_sound_that_never_changes_never_moves_the_lips() -> None:
     fit = fitted()
     silence = torch.full((30, CHANNELS, 16), -100.0)
-    assert float(fit.predict(fit.matched(silence)).std(dim=0).max()) < 1e-5
-
-
-def test_another_level_of_the_same_voice_is_matched_to_the_clip() -> None:
-    fit = fitted()
-    windows, _ = clip(seed=1)
-    torch.testing.assert_close(
-        fit.predict(fit.matched(windows + 5)), fit.predict(fit.matched(windows)), atol=1e-3, rtol=0
-    )
+    assert float(fit.predict(silence).std(dim=0).max()) < 1e-5
 
 
 def test_frames_without_a_face_are_predicted_and_change_no_other_frame_to_nan() -> None:

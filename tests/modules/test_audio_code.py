@@ -1,0 +1,109 @@
+"""The audio code normalises, matches voices, and is driven by a lip shape where one is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ns_talking.modules.audio_code import AudioCode, AudioCodeConfig
+from ns_talking.modules.lip_shape_fit import LipShapeFitConfig
+
+CHANNELS, FRAMES, POINTS, HOP = 6, 160, 8, 4
+
+
+def code(**options: object) -> AudioCode:
+    torch.manual_seed(0)
+    config = AudioCodeConfig(
+        lip_shape=LipShapeFitConfig(num_components=2, span=16, num_projections=16, num_networks=0), **options
+    )  # type: ignore[arg-type] # Checked by the dataclass's users.
+    return config.setup(
+        feature_channels=CHANNELS,
+        identity="test",
+        steps_per_frame=HOP,
+        num_lip_points=POINTS,
+        num_frames=FRAMES,
+    ).eval()
+
+
+def sound() -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+    """Features over time, the context of every frame, and lip shapes that follow the features."""
+    generator = np.random.default_rng(0)
+    steps = FRAMES * HOP + 64
+    values = np.cumsum(generator.normal(size=(steps, CHANNELS)), axis=0)
+    values = (values - values.mean(0)).astype(np.float32)
+    starts = (np.arange(FRAMES)[:, None] + np.arange(8)) * HOP
+    context = np.stack([[values[start : start + 16].T for start in row] for row in starts])
+    middle = values[np.arange(FRAMES) * HOP + 24]
+    basis = generator.normal(size=(2, POINTS, 2))
+    shapes = np.einsum("fk,kpa->fpa", middle[:, :2], basis).astype(np.float32)
+    return values, torch.from_numpy(context), torch.from_numpy(shapes)
+
+
+def test_statistics_make_the_training_features_standard() -> None:
+    _, context, _ = sound()
+    encoder = code()
+    windows = encoder.wide_windows(context)
+    encoder.fit_statistics(windows)
+    normal = (windows - encoder.mean[:, None]) * encoder.scale[:, None]
+    torch.testing.assert_close(normal.mean(dim=(0, 2)), torch.zeros(CHANNELS), atol=1e-3, rtol=0)
+    torch.testing.assert_close(normal.transpose(0, 1).flatten(1).std(dim=1), torch.ones(CHANNELS), atol=1e-2, rtol=0)
+
+
+def test_a_louder_recording_of_the_same_sound_gives_the_same_code_once_matched() -> None:
+    values, context, _ = sound()
+    encoder = code()
+    encoder.fit_statistics(encoder.wide_windows(context))
+    encoder.match_voice(values)
+    own = encoder(context, torch.arange(FRAMES))
+    encoder.match_voice(1.5 * values + 3)
+    louder = encoder(1.5 * context + 3, torch.arange(FRAMES))
+    torch.testing.assert_close(louder, own, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("values", [None, np.zeros((0, CHANNELS), np.float32), np.ones((99, CHANNELS), np.float32)])
+def test_sound_without_content_is_left_as_it_is(values: np.ndarray | None) -> None:
+    _, context, _ = sound()
+    encoder = code()
+    encoder.fit_statistics(encoder.wide_windows(context))
+    plain = encoder(context, torch.arange(FRAMES))
+    encoder.match_voice(values)
+    assert torch.equal(encoder(context, torch.arange(FRAMES)), plain)
+
+
+def test_training_frames_are_driven_by_their_tracked_shapes_and_others_by_predicted_ones() -> None:
+    _, context, shapes = sound()
+    encoder = code(use_lip_shape=True, use_encoder=False, tracked_share=1.0, lip_noise=0.0)
+    inner = torch.arange(POINTS) > 3
+    training = encoder.fit_lip_shape(encoder.wide_windows(context), torch.arange(FRAMES), shapes, inner)
+    assert training is not None
+    frames = torch.arange(FRAMES)
+    expected = encoder.lip_code(encoder.predict_lip_shape(context))
+    torch.testing.assert_close(encoder(context, frames), expected)
+    torch.testing.assert_close(encoder.train()(context, frames), encoder.lip_code(training.tracked))
+
+
+def test_the_draw_of_shapes_is_a_function_of_the_seed() -> None:
+    _, context, shapes = sound()
+    encoder = code(use_lip_shape=True, tracked_share=0.5)
+    encoder.fit_lip_shape(encoder.wide_windows(context), torch.arange(FRAMES), shapes, torch.arange(POINTS) > 3)
+    encoder.train()
+    first, again, other = (encoder(context, torch.arange(FRAMES), seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_windows_cut_beforehand_have_no_lip_shape() -> None:
+    config = AudioCodeConfig(use_lip_shape=True, use_encoder=False)
+    encoder = config.setup(
+        feature_channels=29, identity="test", steps_per_frame=None, num_lip_points=POINTS, num_frames=FRAMES
+    )
+    assert encoder.lip_fit is None and encoder.encoder is not None
+    assert encoder(torch.randn(3, 8, 29, 16), torch.arange(3)).shape == (3, 32)
+
+
+def test_the_extractor_s_identity_travels_in_the_checkpoint() -> None:
+    trained, loaded = code(), code()
+    trained.identity = "mel-v7"
+    loaded.load_state_dict(trained.state_dict())
+    assert loaded.identity == "mel-v7"
