@@ -169,12 +169,11 @@ _METHOD = "er-nerf"
 def _cpu_model() -> ERNeRFModelConfig:
     """Suit the model to 128 px and 2,500 steps.
 
-    Planes are no finer than the pixels, appearance codes are left out (each would be drawn a dozen times, too rarely to
+    Appearance codes are left out (each would be drawn a dozen times, too rarely to
     be learned), as are uncertainty and LPIPS; a lip shape fitted to the sound beforehand drives the face from the first
     step on.
     """
     return ERNeRFModelConfig(
-        head=TriplaneFieldConfig(base_resolution=32, finest_resolution=256),
         occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
         audio_code=AudioCodeConfig(use_lip_shape=True),
         torso=TorsoFieldConfig(appearance_dim=0),
