@@ -29,6 +29,9 @@ class TorsoFieldConfig(InstantiateConfig):
     _target: type = field(default_factory=lambda: TorsoField)
     appearance_dim: int = 8
     """Channels of the torso's own appearance code."""
+    finest_resolution: int = 2048
+    """Cells along a side of the finest level of the canonical picture. Cells much smaller than the training pixels
+    are seen too rarely and show as speckles."""
     occupancy_resolution: int = 128
     """Cells along a side of the map of pixels where a torso was ever seen."""
 
@@ -52,7 +55,7 @@ class TorsoField(nn.Module):
             num_levels=16,
             features_per_level=2,
             base_resolution=16,
-            finest_resolution=2048,
+            finest_resolution=config.finest_resolution,
             log2_table_size=16,
             kind="tiled",
         )

@@ -161,7 +161,7 @@ allow_scalars_in_checkpoints()
 
 _RATES = OptimizerRates(
     grids={"planes": 1e-2, "torso_grid": 1e-2},
-    networks={"decoders": 1e-3, "audio_encoder": 1e-3, "audio_attention": 5e-3, "lip_code": 1e-3, "torso": 1e-3},
+    networks={"decoders": 1e-3, "audio_encoder": 1e-3, "audio_attention": 5e-3, "lip_code": 5e-3, "torso": 1e-3},
 )
 _METHOD = "er-nerf"
 
@@ -169,14 +169,14 @@ _METHOD = "er-nerf"
 def _cpu_model() -> ERNeRFModelConfig:
     """Suit the model to 128 px and 2,500 steps.
 
-    Appearance codes are left out (each would be drawn a dozen times, too rarely to
-    be learned), as are uncertainty and LPIPS; a lip shape fitted to the sound beforehand drives the face from the first
-    step on.
+    Appearance codes are left out (each would be drawn a dozen times, too rarely to be learned), as are uncertainty and
+    LPIPS; the torso's picture is no finer than the pixels; a lip shape fitted to the sound beforehand drives the face
+    from the first step on.
     """
     return ERNeRFModelConfig(
         occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
         audio_code=AudioCodeConfig(use_lip_shape=True),
-        torso=TorsoFieldConfig(appearance_dim=0),
+        torso=TorsoFieldConfig(appearance_dim=0, finest_resolution=128),
         appearance_dim=0,
         use_uncertainty=False,
         use_lpips=False,

@@ -28,10 +28,10 @@ class AudioCodeConfig(InstantiateConfig):
     """Whether a lip shape that was fitted to the sound beforehand adds to the code; our design."""
     lip_shape: LipShapeFitConfig = field(default_factory=LipShapeFitConfig)
     """How lip shape is fitted to sound."""
-    tracked_share: float = 0.7
+    tracked_share: float = 0.9
     """Chance of a training frame to be driven by its tracked lip shape instead of the predicted one. Tracked shapes
     teach the field sharp, wide mouths; predicted ones what it will meet later."""
-    lip_noise: float = 0.1
+    lip_noise: float = 0.05
     """Standard deviation of the noise on the lip shape in training, in units of its first component's deviation."""
 
 

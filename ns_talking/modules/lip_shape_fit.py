@@ -49,7 +49,7 @@ class LipShapeFitConfig(InstantiateConfig):
     """Consecutive parts of the clip, each predicted by a fit on the others."""
     guard_frames: int = 12
     """Frames next to a fold that its fit does not see either, because lips and windows there overlap the fold's."""
-    damping: float = 0.5
+    damping: float = 1.0
     """How far the predicted spread is raised to the tracked one: 0 not at all (least error), 1 all the way."""
 
 
