@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytorch_msssim
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -23,15 +24,11 @@ def psnr(
 
 
 def ssim(rgb: Float[Tensor, "height width 3"], target: Float[Tensor, "height width 3"]) -> Float[Tensor, ""]:
-    """Structural similarity of colours in [0, 1], with torchmetrics' 11 x 11 Gaussian window.
+    """Structural similarity of colours in [0, 1], with an 11 x 11 Gaussian window.
 
     Source:
-        Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
+        Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004. By
+        pytorch-msssim, since torchmetrics would load transformers into every training.
     """
-    # torchmetrics takes seconds to import, and training does not need it.
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    rendered, real = (image.permute(2, 0, 1)[None] for image in (rgb, target))
-    value = structural_similarity_index_measure(rendered, real, data_range=1.0)
-    assert isinstance(value, Tensor)
-    return value
+    images = [image.permute(2, 0, 1)[None] for image in (rgb, target)]
+    return pytorch_msssim.ssim(*images, data_range=1.0)

@@ -80,5 +80,5 @@ def test_outside_the_visual_hull_nothing_is_ever_occupied() -> None:
     aside = centres[:, 0].square() + centres[:, 2].square()
     occupied = occupancy.occupied.view(-1)
     assert bool(occupied[aside < 0.1**2].all())
-    # Beyond the image's edge, which lies at 0.6 on the near side of the box and reaches one cell inwards, nothing is known.
+    # Nothing is known beyond the image's edge, which lies at 0.6 near the camera and is dilated by a cell.
     assert not bool(occupied[(aside > 0.42**2) & (aside < 0.5**2)].any())
