@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from ns_talking.audio import FEATURES
 from ns_talking.audio.base import AudioFeatures, FeatureExtractor, FeatureTable
 from ns_talking.audio.windowed import WINDOWED_FILES, read_windowed
@@ -49,3 +52,8 @@ def steps_per_frame(features: FeatureTable, fps: float) -> int | None:
         return None
     steps = round(features.rate_hz / fps)
     return steps if steps * fps == features.rate_hz else None
+
+
+def feature_values(features: FeatureTable) -> Float[np.ndarray, "steps channels"] | None:
+    """Give the whole table of features, perhaps a memory map; None for windows that were cut beforehand."""
+    return features.values if isinstance(features, AudioFeatures) else None

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 
-from ns_talking.audio.base import AudioFeatures
 from ns_talking.data.portrait_datamanager import PortraitDataManager, PortraitDataManagerConfig
-from ns_talking.driving.features import extract_features
+from ns_talking.driving.features import extract_features, feature_values
 from ns_talking.driving.track import DrivingTrack, Pose, driven
 from ns_talking.pipelines.phases import PhasesConfig
 
@@ -97,7 +96,7 @@ class PortraitPipeline(VanillaPipeline):
                 f"The portrait was trained with the audio features {self.audio_identity!r}, this ns-talking extracts "
                 f"{features.identity!r}. Use the version that trained it, or train it again."
             )
-        model.audio_code.match_voice(features.values if isinstance(features, AudioFeatures) else None)
+        model.audio_code.match_voice(feature_values(features))
         model.track = driven(self.clip_track, features, pose=pose, start_frame=start_frame)
         return model.track
 
