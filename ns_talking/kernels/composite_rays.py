@@ -42,7 +42,10 @@ class Composite:
     """Weight of every sample, 0 where it is masked or not valid."""
 
 
-@op(numba="ns_talking.kernels.numba.composite_rays:composite_rays")
+@op(
+    numba="ns_talking.kernels.numba.composite_rays:composite_rays",
+    triton="ns_talking.kernels.triton.composite_rays:composite_rays",
+)
 def composite_rays(
     density: Float[Tensor, "rays samples"],
     step: float,

@@ -1,14 +1,17 @@
 """Choose, for every call of an operation, the fastest implementation that can run it.
 
 An operation is a documented PyTorch function, its *definition*. A *twin* is another function with the same name and
-the same signature that computes the same thing faster on one kind of device: Numba twins run on the CPU, Triton twins
-on NVIDIA GPUs. Twins are named by strings and imported at their first use, so importing an operation is free.
+the same signature that computes the same thing faster on one kind of device: Numba and oneDNN twins run on the CPU,
+Triton twins on NVIDIA GPUs. Twins are named by strings and imported at their first use, so importing an operation is
+free.
 
 The environment variable `NS_TALKING_KERNELS` decides:
 
 * `auto` (default): the twin for the device of the inputs where it exists and can run, else the definition;
 * `torch`: the definition, always;
 * `numba` or `triton`: this twin of every operation that has one. A call that the twin cannot run is an error.
+
+`TRITON_INTERPRET=1` lets `triton` run on CPU tensors, slowly, to test kernels without a GPU; `auto` never does.
 """
 
 import functools
@@ -20,27 +23,38 @@ from typing import Generic, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from ns_talking.utils.progress import CONSOLE
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ENVIRONMENT_VARIABLE = "NS_TALKING_KERNELS"
 CHOICES = ("auto", "torch", "numba", "triton")
 
-_DEVICE_OF = {"numba": "cpu", "triton": "cuda"}
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_DEVICE_OF = {"numba": "cpu", "onednn": "cpu", "triton": "cuda"}
+# Triton's interpreter computes silently wrong with bfloat16, so no kernel takes it.
+_DTYPES_OF = {
+    "numba": (torch.float32, torch.float16, torch.bfloat16),
+    "onednn": (torch.float32,),
+    "triton": (torch.float32, torch.float16),
+}
 
 
-def op(*, numba: str | None = None, triton: str | None = None) -> Callable[[Callable[P, R]], "Op[P, R]"]:
+def op(
+    *, numba: str | None = None, onednn: str | None = None, triton: str | None = None
+) -> Callable[[Callable[P, R]], "Op[P, R]"]:
     """Turn a definition into an operation with twins.
 
     Args:
         numba: Where the CPU twin is, as "module:function".
+        onednn: Where the CPU twin is that calls oneDNN; it is used with `auto` alone.
         triton: Where the GPU twin is, as "module:function".
 
     Returns:
         A decorator for the definition.
     """
-    twins = {name: target for name, target in (("numba", numba), ("triton", triton)) if target is not None}
+    named = {"numba": numba, "onednn": onednn, "triton": triton}
+    twins = {name: target for name, target in named.items() if target is not None}
 
     def decorate(reference: Callable[P, R]) -> "Op[P, R]":
         return Op(reference, twins)
@@ -91,6 +105,10 @@ class Op(Generic[P, R]):
         """The GPU twin; raises ImportError with the reason where there is none."""
         return self._load("triton")
 
+    def has_twin_for(self, *tensors: Tensor) -> bool:
+        """Tell whether a call with such tensors would run a twin; raises what `choose` raises."""
+        return self._choose(list(tensors)) is not self.reference
+
     def choose(self, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
         """Find the implementation that a call with these arguments would run.
 
@@ -98,21 +116,24 @@ class Op(Generic[P, R]):
             ValueError: `NS_TALKING_KERNELS` asks for a twin that cannot take these arguments.
             ImportError: `NS_TALKING_KERNELS` asks for a twin that cannot be imported here.
         """
+        return self._choose([value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)])
+
+    def _choose(self, tensors: list[Tensor]) -> Callable[P, R]:
         choice = chosen_backend()
         if choice == "torch" or not self.twins:
             return self.reference
-        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
         if choice == "auto":
             for name in self.twins:
-                if _obstacle(name, tensors) is None:
+                if _obstacle(name, tensors, _DEVICE_OF[name]) is None:
                     try:
                         return self._load(name)
-                    except ImportError:
-                        continue
+                    except ImportError as error:
+                        _tell_once(name, str(error))
             return self.reference
         if choice not in self.twins:
             return self.reference
-        obstacle = _obstacle(choice, tensors)
+        interpreted = choice == "triton" and os.environ.get("TRITON_INTERPRET") == "1"
+        obstacle = _obstacle(choice, tensors, "cpu" if interpreted else _DEVICE_OF[choice])
         if obstacle is not None:
             raise ValueError(
                 f"{ENVIRONMENT_VARIABLE}={choice} cannot run {self.__name__}: {obstacle}. "
@@ -137,16 +158,25 @@ class Op(Generic[P, R]):
         except ImportError as error:
             return ImportError(
                 f"The {name} twin of {self.__name__} cannot be imported: {error}. "
-                f"Install {name}, or set {ENVIRONMENT_VARIABLE}=torch to use the definitions."
+                f"Install what is missing, or set {ENVIRONMENT_VARIABLE}=torch to use the slower definitions."
             )
 
 
-def _obstacle(name: str, tensors: list[Tensor]) -> str | None:
-    """Say why a twin cannot take these tensors, or None where it can."""
-    device = "cpu" if name == "triton" and os.environ.get("TRITON_INTERPRET") == "1" else _DEVICE_OF[name]
+def _obstacle(name: str, tensors: list[Tensor], device: str) -> str | None:
+    """Say why a twin cannot take these tensors on a kind of device, or None where it can."""
     for tensor in tensors:
         if tensor.device.type != device:
             return f"it runs on {device} tensors, found one on {tensor.device}"
-        if tensor.is_floating_point() and tensor.dtype not in _DTYPES:
+        if tensor.is_floating_point() and tensor.dtype not in _DTYPES_OF[name]:
             return f"it computes in float32, found a tensor of {tensor.dtype}"
     return None
+
+
+_TOLD: set[str] = set()
+
+
+def _tell_once(name: str, reason: str) -> None:
+    """Say why slower definitions take over, where that can be mended: not without a GPU, nor without oneDNN."""
+    if name not in _TOLD and (name == "numba" or torch.cuda.is_available()):
+        _TOLD.add(name)
+        CONSOLE.print(f"[yellow]{reason}[/yellow]")

@@ -89,7 +89,10 @@ def select_samples(
     )
 
 
-@op(numba="ns_talking.kernels.numba.front_to_back:pack_samples")
+@op(
+    numba="ns_talking.kernels.numba.front_to_back:pack_samples",
+    triton="ns_talking.kernels.triton.front_to_back:pack_samples",
+)
 def pack_samples(
     t: Float[Tensor, "rays group"],
     valid: Bool[Tensor, "rays group"],
@@ -131,7 +134,10 @@ def accumulate_rays(
     )
 
 
-@op(numba="ns_talking.kernels.numba.front_to_back:accumulate_packed")
+@op(
+    numba="ns_talking.kernels.numba.front_to_back:accumulate_packed",
+    triton="ns_talking.kernels.triton.front_to_back:accumulate_packed",
+)
 def accumulate_packed(
     transmittance: Float[Tensor, " rays"],
     totals: Float[Tensor, "rays channels"],

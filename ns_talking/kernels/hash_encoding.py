@@ -21,7 +21,10 @@ from ns_talking.kernels.dispatch import op
 from ns_talking.kernels.grid_geometry import PRIMES, GridGeometry
 
 
-@op(numba="ns_talking.kernels.numba.hash_encoding:hash_encoding")
+@op(
+    numba="ns_talking.kernels.numba.hash_encoding:hash_encoding",
+    triton="ns_talking.kernels.triton.hash_encoding:hash_encoding",
+)
 def hash_encoding(
     points: Float[Tensor, "samples dimensions"],
     table: Float[Tensor, "entries channels"],

@@ -40,7 +40,10 @@ class RaySamplesPadded:
     """Distance where it leaves them; equal to `near` for rays that miss them."""
 
 
-@op(numba="ns_talking.kernels.numba.march_rays:march_rays")
+@op(
+    numba="ns_talking.kernels.numba.march_rays:march_rays",
+    triton="ns_talking.kernels.triton.march_rays:march_rays",
+)
 def march_rays(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],

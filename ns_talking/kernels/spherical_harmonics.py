@@ -9,7 +9,7 @@ from ns_talking.kernels.dispatch import op
 MAX_DEGREE = 4
 
 
-@op()
+@op(triton="ns_talking.kernels.triton.spherical_harmonics:spherical_harmonics")
 def spherical_harmonics(
     directions: Float[Tensor, "samples 3"],
     degree: int = 4,
@@ -29,8 +29,7 @@ def spherical_harmonics(
     Raises:
         ValueError: The degree is not between 1 and 4.
     """
-    if not 1 <= degree <= MAX_DEGREE:
-        raise ValueError(f"Spherical harmonics are known for degrees 1 to {MAX_DEGREE}, found degree={degree}.")
+    check_degree(degree)
     x, y, z = directions.unbind(-1)
     components = [torch.full_like(x, 0.28209479177387814)]
     if degree > 1:
@@ -54,3 +53,13 @@ def spherical_harmonics(
             -0.5900435899266435 * x * (x * x - 3 * y * y),
         ]
     return torch.stack(components, dim=-1)
+
+
+def check_degree(degree: int) -> None:
+    """Refuse a degree that there is no formula for.
+
+    Raises:
+        ValueError: The degree is not between 1 and 4.
+    """
+    if not 1 <= degree <= MAX_DEGREE:
+        raise ValueError(f"Spherical harmonics are known for degrees 1 to {MAX_DEGREE}, found degree={degree}.")

@@ -12,7 +12,10 @@ PLANES = ((0, 1), (1, 2), (0, 2))
 """Axes of the planes XY, YZ and XZ, in the order of their tables."""
 
 
-@op(numba="ns_talking.kernels.numba.triplane_encoding:triplane_encoding")
+@op(
+    numba="ns_talking.kernels.numba.triplane_encoding:triplane_encoding",
+    triton="ns_talking.kernels.triton.triplane_encoding:triplane_encoding",
+)
 def triplane_encoding(
     points: Float[Tensor, "samples 3"],
     tables: Float[Tensor, "3 entries channels"],

@@ -86,7 +86,7 @@ class OccupancyGrid(nn.Module):
         kept.view(-1)[cells] *= config.decay
         updated = torch.maximum(kept, _dilate_by_neighbours(fresh))
         self.density.copy_(torch.where(self.density == _NEVER, self.density, updated))
-        threshold = min(float(self.density.clamp(min=0).mean()), config.max_threshold)
+        threshold = self.density.clamp(min=0).mean().clamp(max=config.max_threshold)
         self.occupied.copy_(self.density > threshold)
 
     @torch.no_grad()
@@ -118,9 +118,18 @@ class OccupancyGrid(nn.Module):
             # Beyond the image's edge nothing is known, so the cell is given the benefit of the doubt.
             hits += (seen | ~inside).float()
         hull = (hits >= min_share * len(masks)).view_as(self.density)
-        hull = _dilate_by_neighbours(hull.float()) > 0
-        self.density.masked_fill_(~hull, _NEVER)
-        self.occupied.copy_(hull)
+        self.forbid(_dilate_by_neighbours(hull.float()).view(-1) == 0)
+
+    @torch.no_grad()
+    def forbid(self, cells: Bool[Tensor, " cells"]) -> None:
+        """Switch cells off for good.
+
+        Args:
+            cells: Which ones, of all cells with x slowest.
+        """
+        cells = cells.view_as(self.occupied)
+        self.density.masked_fill_(cells, _NEVER)
+        self.occupied &= ~cells
 
 
 def _dilate_by_neighbours(grid: Tensor) -> Tensor:

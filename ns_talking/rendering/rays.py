@@ -21,12 +21,14 @@ class Rays:
     """Row and column in [-1, 1], from the first to the last pixel of the image."""
     row: Int[Tensor, " rays"]
     """Row of the condition that each ray is rendered under."""
+    picture_width: int = 0
+    """Rays per row of the picture, where they are those of a picture row by row; 0 where they are not."""
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def __getitem__(self, part: slice) -> Rays:
-        return Rays(self.origins[part], self.directions[part], self.pixels[part], self.row[part])
+        return Rays(self.origins[part], self.directions[part], self.pixels[part], self.row[part], self.picture_width)
 
 
 def camera_rays(camera: Cameras, device: torch.device) -> Rays:
@@ -50,4 +52,5 @@ def camera_rays(camera: Cameras, device: torch.device) -> Rays:
         directions=directions / directions.norm(dim=1, keepdim=True),
         pixels=pixels,
         row=torch.zeros(len(directions), dtype=torch.long, device=device),
+        picture_width=width,
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ns_talking.fields.base import ConditionedField, FieldCondition, FieldDensity
 from ns_talking.kernels.composite_rays import composite_rays
 from ns_talking.kernels.front_to_back import RayTotals, accumulate_rays, select_samples
+from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.march_rays import RaySamplesPadded, march_rays
+from ns_talking.kernels.render_triplane import MAX_PLANE_FEATURES, FoldedTriplane, render_triplane
 from ns_talking.kernels.spherical_harmonics import spherical_harmonics
 from ns_talking.rendering.occupancy import OccupancyGrid
 from ns_talking.rendering.rays import Rays
@@ -31,10 +35,18 @@ class HeadOutputs:
     """How strongly the ray's samples follow the sound: their sum in training, composited like colour otherwise."""
     eye_attention: Float[Tensor, " rays"]
     """How strongly they follow the blink, in the same way."""
+    weights: Float[Tensor, "rays slots"] | None = None
+    """Weight of every sample, in training only."""
+    t: Float[Tensor, "rays slots"] | None = None
+    """Distance of every sample in world units, in training only."""
     uncertainty: Float[Tensor, " rays"] | None = None
     """Composited uncertainty of the colour, in training only."""
     perturbation: Float[Tensor, ""] | None = None
     """How much uncertainty and attention change within 1e-3 units, on the steps that regularise it."""
+    shift: Float[Tensor, " rays"] | None = None
+    """How far the ray's samples were moved, in world units, summed; in training of a field that moves."""
+    roughness: Float[Tensor, ""] | None = None
+    """How much neighbouring samples move apart, likewise."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def render_volume(
     audio_code: Float[Tensor, "frames code"],
     blink: Float[Tensor, " frames"],
     appearance: Float[Tensor, "frames appearance"],
-    with_uncertainty: bool,
+    uncertainty: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[HeadOutputs, FieldDensity]:
     """Evaluate a field at all samples and composite them, differentiably.
 
@@ -107,19 +119,18 @@ def render_volume(
         audio_code: Code of each distinct frame.
         blink: Blink value of each distinct frame.
         appearance: Appearance code of each distinct frame.
-        with_uncertainty: Whether to composite the uncertainty as well.
+        uncertainty: What tells the uncertainty of samples from their features, to be composited as well.
 
     Returns:
         The head along each ray, and the field's values at the samples.
     """
-    condition = FieldCondition(audio_code, blink, rays.row[samples.ray])
-    at = field.density(samples.positions, condition)
+    condition = FieldCondition(audio_code, blink, rays.row)
     harmonics = spherical_harmonics(rays.directions, 4)
-    colour = field.colour(at.geometry, harmonics, appearance[rays.row], samples.ray)
+    at, colour = _evaluate(field, samples.positions, samples.ray, condition, harmonics, appearance[rays.row])
     attention = torch.stack([at.audio_attention, at.eye_attention], dim=1).float()
-    weighted = (
-        field.uncertainty(at.features).float()[:, None] if with_uncertainty else attention.new_zeros(len(attention), 0)
-    )
+    weighted = attention.new_zeros(len(attention), 0)
+    if uncertainty is not None:
+        weighted = uncertainty(at.features).float()[:, None]
     composite = composite_rays(
         samples.pad(at.density),
         step_size,
@@ -135,7 +146,9 @@ def render_volume(
         depth=composite.depth[:, None],
         audio_attention=composite.auxiliary[:, 0],
         eye_attention=composite.auxiliary[:, 1],
-        uncertainty=composite.weighted[:, 0] if with_uncertainty else None,
+        weights=composite.weights,
+        t=samples.padded_t,
+        uncertainty=None if uncertainty is None else composite.weighted[:, 0],
     )
     return head, at
 
@@ -169,6 +182,7 @@ def render_visible(
     hitting = Rays(rays.origins[hit], rays.directions[hit], rays.pixels[hit], rays.row[hit])
     marched = RaySamplesPadded(**{entry.name: getattr(marched, entry.name)[hit] for entry in fields(marched)})
     harmonics = spherical_harmonics(hitting.directions, 4)
+    condition = FieldCondition(audio_code, blink, hitting.row)
     of_rays = appearance[hitting.row]
     low, high = grid.bounds
     totals = RayTotals.start(len(hit), channels=5, device=rays.origins.device)
@@ -176,9 +190,8 @@ def render_visible(
         group = select_samples(
             marched, hitting.origins, hitting.directions, grid.bounds, totals.transmittance, first, _GROUP
         )
-        condition = FieldCondition(audio_code, blink, hitting.row[group.ray])
-        at = field.density(low + group.points * (high - low), condition)
-        colour = field.colour(at.geometry, harmonics, of_rays, group.ray)
+        positions = low + group.points * (high - low)
+        at, colour = _evaluate(field, positions, group.ray, condition, harmonics, of_rays)
         values = torch.cat([colour, at.audio_attention[:, None], at.eye_attention[:, None]], dim=1).float()
         accumulate_rays(totals, group, at.density, values, step_size)
     values = totals.values.new_zeros(len(rays), 5).index_copy(0, hit, totals.values)
@@ -191,6 +204,60 @@ def render_visible(
     )
 
 
+def renders_fused(planes: GridGeometry, points: Float[Tensor, "rays 3"]) -> bool:
+    """Tell whether `render_folded` runs as one kernel for planes of these sizes on the device of these points."""
+    return planes.output_dim <= MAX_PLANE_FEATURES and render_triplane.has_twin_for(points)
+
+
+@torch.no_grad()
+def render_folded(
+    field: FoldedTriplane, rays: Rays, grid: OccupancyGrid, step_size: float, max_samples: int
+) -> HeadOutputs:
+    """Render a tri-plane field that was folded under the condition of a picture: the picture of `render_visible`.
+
+    Args:
+        field: Density and colour under one condition.
+        rays: Rays of the picture.
+        grid: Where the head may be.
+        step_size: Distance of two samples.
+        max_samples: Samples per ray at most.
+    """
+    totals = render_triplane(
+        rays.origins, rays.directions, grid.bounds, grid.occupied, field, step_size, max_samples, rays.picture_width
+    )
+    return HeadOutputs(
+        rgb=totals.values[:, :3],
+        accumulation=1 - totals.transmittance[:, None],
+        depth=totals.depth[:, None],
+        audio_attention=totals.values[:, 3],
+        eye_attention=totals.values[:, 4],
+    )
+
+
+def _evaluate(
+    field: ConditionedField,
+    positions: Float[Tensor, "samples 3"],
+    ray: Int[Tensor, " samples"],
+    of_rays: FieldCondition,
+    harmonics: Float[Tensor, "rays harmonics"],
+    appearance: Float[Tensor, "rays appearance"],
+) -> tuple[FieldDensity, Float[Tensor, "samples 3"]]:
+    """Ask a field about samples; `of_rays` has one frame per ray.
+
+    On a CPU the field sees a whole number of blocks of samples: oneDNN prepares itself anew for every number of rows
+    that it has not met yet, which takes as long as the multiplication.
+    """
+    count = len(ray)
+    if positions.device.type == "cpu":
+        missing = -count % _BLOCK
+        positions, ray = F.pad(positions, (0, 0, 0, missing)), F.pad(ray, (0, missing))
+    at = field.density(positions, replace(of_rays, frame_row=of_rays.frame_row[ray]))
+    colour = field.colour(at.geometry, harmonics, appearance, ray)
+    values = {entry.name: getattr(at, entry.name) for entry in fields(at)}
+    cut = {name: value if value is None else value[:count] for name, value in values.items()}
+    return FieldDensity(**cut), colour[:count]
+
+
 def _march(
     rays: Rays, grid: OccupancyGrid, step_size: float, max_samples: int, jitter: Float[Tensor, " rays"] | None
 ) -> RaySamplesPadded:
@@ -199,5 +266,7 @@ def _march(
     return march_rays(rays.origins, rays.directions, grid.bounds, grid.occupied, step_size, max_samples, jitter)
 
 
+_BLOCK = 1024
+"""Samples that a field sees a multiple of on a CPU."""
 _GROUP = 4
 """Samples per ray between two looks at what is still visible; measured best on a CPU."""

@@ -1,13 +1,24 @@
 """Inputs on which every implementation of an operation must agree; the benchmarks take their shapes from here too."""
 
+import dataclasses
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from ns_talking.kernels.dispatch import Op
 from ns_talking.kernels.grid_geometry import GridGeometry
+from ns_talking.kernels.render_triplane import FoldedTriplane
+
+_NO_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="there is no Triton for this system")
+TRITON = pytest.param("triton", marks=_NO_TRITON)
+TWINS = ["numba", TRITON]
+BACKENDS = ["reference", *TWINS]
 
 ER_NERF_PLANE = GridGeometry(2, 12, 1, 64, 512, 14)
 RAD_NERF_SPACE = GridGeometry(3, 16, 2, 16, 2048, 16, "tiled")
@@ -154,13 +165,36 @@ MARCH_CASES = [
     MarchCase(10_001, (128, 128, 128), "head"),
     MarchCase(4097, (128, 128, 128), "sparse"),
     MarchCase(513, (32, 20, 31), "half", max_samples=1),
-    MarchCase(300, (64, 64, 64), "sparse", max_samples=7, step=0.003),
+    MarchCase(300, (64, 64, 64), "sparse", max_samples=7, step=0.007),
     MarchCase(64, (128, 128, 128), "full"),
     MarchCase(64, (128, 128, 128), "empty"),
     MarchCase(100, (1, 1, 1), "full", max_samples=200),
     MarchCase(1, (9, 8, 7), "half"),
     MarchCase(0, (16, 16, 16), "half"),
 ]
+
+
+def folded_er_nerf() -> FoldedTriplane:
+    """ER-NeRF's head under one condition, with random weights: clouds of many colours."""
+    generator = seeded(7)
+    sizes = {
+        "attention": (64, 36),
+        "strength": (32, 64),
+        "eye": (16, 36),
+        "eye_out": (16,),
+        "density": (64, 36),
+        "density_of_attention": (64, 64),
+        "density_of_eye": (64,),
+        "hidden": (64, 64),
+        "log_density": (64,),
+        "colour": (64, 64),
+        "direction": (64, 16),
+        "colour_out": (3, 64),
+    }
+    weights = {name: 2 * torch.randn(size, generator=generator) * size[-1] ** -0.5 for name, size in sizes.items()}
+    weights["log_density"] *= 3
+    tables = torch.rand(3, ER_NERF_PLANE.num_entries, 1, generator=generator) - 0.5
+    return FoldedTriplane(tables=tables, geometry=ER_NERF_PLANE, max_log_density=15.0, colour_margin=0.001, **weights)
 
 
 def head_occupancy(shape: tuple[int, int, int], shell: bool = False) -> Tensor:
@@ -181,6 +215,31 @@ def portrait_rays(size: int) -> tuple[Tensor, Tensor]:
     directions = torch.stack([x.flatten() * 0.9, torch.full((size * size,), 1.0), z.flatten() * 0.9], dim=-1)
     directions = torch.nn.functional.normalize(directions, dim=-1)
     return torch.tensor([0.0, -3.3, 0.0]).expand(size * size, 3).contiguous(), directions
+
+
+def implementation(operation: Op, backend: str) -> Callable[..., Any]:
+    """One implementation of an operation, for tensors on the CPU: Triton gets them on the GPU where there is one."""
+    function = getattr(operation, backend)
+    if backend != "triton" or not torch.cuda.is_available():
+        return function
+
+    def on_gpu(*arguments: Any, **named: Any) -> Any:
+        moved = [_to(value, "cuda") for value in arguments]
+        return _to(function(*moved, **{name: _to(value, "cuda") for name, value in named.items()}), "cpu")
+
+    return on_gpu
+
+
+def _to(value: Any, device: str) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_to(part, device) for part in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | GridGeometry):
+        return type(value)(
+            **{entry.name: _to(getattr(value, entry.name), device) for entry in dataclasses.fields(value)}
+        )
+    return value
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -4,18 +4,18 @@ import math
 
 import pytest
 import torch
-from kernels.cases import COMPOSITE_CASES, STEP, CompositeCase, seeded
+from kernels.cases import BACKENDS, COMPOSITE_CASES, STEP, TWINS, CompositeCase, implementation, seeded
 from torch import Tensor
 
 from ns_talking.kernels.composite_rays import composite_rays
-
-BACKENDS = ["reference", "numba"]
 
 
 def outputs_and_grads(backend: str, case: CompositeCase) -> list[Tensor]:
     *floats, valid = case.inputs()
     density, rgb, auxiliary, weighted, t = leaves = [value.requires_grad_() for value in floats]
-    outputs = astuple_of_tensors(getattr(composite_rays, backend)(density, STEP, rgb, auxiliary, weighted, t, valid))
+    outputs = astuple_of_tensors(
+        implementation(composite_rays, backend)(density, STEP, rgb, auxiliary, weighted, t, valid)
+    )
     generator = seeded(6)
     torch.stack([(value * torch.randn(value.shape, generator=generator)).sum() for value in outputs]).sum().backward()
     return [*(value.detach() for value in outputs), *(leaf.grad for leaf in leaves)]
@@ -26,8 +26,9 @@ def astuple_of_tensors(composite: object) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("case", COMPOSITE_CASES, ids=str)
-def test_numba_compositing_equals_its_definition(case: CompositeCase) -> None:
-    for wanted, found in zip(outputs_and_grads("reference", case), outputs_and_grads("numba", case), strict=True):
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_twin_of_compositing_equals_its_definition(case: CompositeCase, twin: str) -> None:
+    for wanted, found in zip(outputs_and_grads("reference", case), outputs_and_grads(twin, case), strict=True):
         scale = wanted.abs().max().item() if wanted.numel() else 0.0
         torch.testing.assert_close(found, wanted, atol=1e-4 * scale + 1e-12, rtol=0)
 
@@ -36,7 +37,7 @@ def test_numba_compositing_equals_its_definition(case: CompositeCase) -> None:
 @pytest.mark.parametrize("case", COMPOSITE_CASES, ids=str)
 def test_weights_are_not_negative_and_sum_to_the_accumulation_of_at_most_one(case: CompositeCase, backend: str) -> None:
     density, rgb, auxiliary, weighted, t, valid = case.inputs()
-    composite = getattr(composite_rays, backend)(density, STEP, rgb, auxiliary, weighted, t, valid)
+    composite = implementation(composite_rays, backend)(density, STEP, rgb, auxiliary, weighted, t, valid)
     assert (composite.weights >= 0).all() and not composite.weights[~valid].any()
     torch.testing.assert_close(composite.weights.sum(dim=1), composite.accumulation)
     assert (composite.accumulation <= 1 + 1e-6).all()
@@ -48,7 +49,7 @@ def test_samples_behind_the_stop_change_nothing_and_get_no_gradient(backend: str
     rgb = torch.rand(1, 4, 3, generator=seeded(0)).requires_grad_()
     auxiliary = torch.ones(1, 4, 1, requires_grad=True)
     valid = torch.ones(1, 4, dtype=torch.bool)
-    composite = getattr(composite_rays, backend)(density, 1.0, rgb, auxiliary, None, torch.ones(1, 4), valid)
+    composite = implementation(composite_rays, backend)(density, 1.0, rgb, auxiliary, None, torch.ones(1, 4), valid)
     assert composite.auxiliary.item() == 2
     assert not composite.weights[0, 2:].any()
     (composite.rgb.sum() + composite.auxiliary.sum()).backward()
@@ -63,7 +64,9 @@ def test_an_opaque_sample_hides_everything_behind_it(backend: str) -> None:
     density = torch.tensor([[math.inf, math.inf, 1.0]])
     rgb = torch.tensor([[[0.1, 0.2, 0.3], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]])
     t = torch.tensor([[2.0, 3.0, 4.0]])
-    composite = getattr(composite_rays, backend)(density, STEP, rgb, None, None, t, torch.ones(1, 3, dtype=torch.bool))
+    composite = implementation(composite_rays, backend)(
+        density, STEP, rgb, None, None, t, torch.ones(1, 3, dtype=torch.bool)
+    )
     assert torch.equal(composite.rgb, rgb[:, 0])
     assert composite.accumulation.item() == 1 and composite.depth.item() == 2
     assert composite.auxiliary.shape == (1, 0) and composite.weighted.shape == (1, 0)
@@ -84,7 +87,7 @@ def test_gradients_of_the_definition_are_exact() -> None:
 def test_compositing_takes_inputs_that_are_not_contiguous(backend: str) -> None:
     inputs = COMPOSITE_CASES[0].inputs()
     strided = [value.transpose(0, 1).contiguous().transpose(0, 1) for value in inputs]
-    composite = getattr(composite_rays, backend)
+    composite = implementation(composite_rays, backend)
     for wanted, found in zip(
         astuple_of_tensors(composite(inputs[0], STEP, *inputs[1:])),
         astuple_of_tensors(composite(strided[0], STEP, *strided[1:])),

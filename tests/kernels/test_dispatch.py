@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernels.cases import COMPOSITE_CASES, ENCODING_CASES, MARCH_CASES, STEP, TINY_HASH, EncodingCase
+from kernels.cases import (
+    COMPOSITE_CASES,
+    ENCODING_CASES,
+    MARCH_CASES,
+    STEP,
+    TINY_HASH,
+    TWINS,
+    EncodingCase,
+    implementation,
+)
 from torch import Tensor
 
+from ns_talking.kernels import dispatch
 from ns_talking.kernels.composite_rays import composite_rays
 from ns_talking.kernels.dispatch import op
 from ns_talking.kernels.hash_encoding import hash_encoding
@@ -70,11 +80,61 @@ def test_a_twin_that_cannot_be_imported_is_an_error_only_when_asked_for(monkeypa
         orphan(torch.zeros(1))
 
 
-def test_an_operation_without_twins_is_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_without_the_twin_is_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NS_TALKING_KERNELS", "numba")
-    assert spherical_harmonics(torch.ones(1, 3)).shape == (1, 16)
+    assert spherical_harmonics.choose(torch.ones(1, 3)) is spherical_harmonics.reference
     with pytest.raises(ImportError, match="no numba twin"):
         _ = spherical_harmonics.numba
+
+
+def test_auto_never_interprets_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.delenv("NS_TALKING_KERNELS", raising=False)
+    assert spherical_harmonics.choose(torch.ones(1, 3)) is spherical_harmonics.reference
+
+
+def test_triton_runs_on_a_gpu_alone_unless_it_is_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="cannot run hash_encoding: it runs on cuda tensors, found one on cpu.*auto"):
+        hash_encoding(*twin_of_hash_encoding(), TINY_HASH)
+
+
+def test_triton_takes_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_KERNELS", "triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(ValueError, match="cannot run spherical_harmonics.*bfloat16"):
+        spherical_harmonics(torch.ones(1, 3, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("broken", "value", "reason"),
+    [
+        ("shutil.which", lambda _: None, "gcc or clang"),
+        ("triton.__version__", "2.1.0", "Triton 3.0 or later, found 2.1.0"),
+    ],
+)
+def test_where_triton_cannot_run_the_reason_is_told(
+    broken: str, value: object, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(broken, value)
+    monkeypatch.delitem(sys.modules, "ns_talking.kernels.triton.launch", raising=False)
+    operation = op(triton="ns_talking.kernels.triton.launch:launch")(lambda values: values)
+    with pytest.raises(ImportError, match=f"{reason}.*NS_TALKING_KERNELS=torch"):
+        _ = operation.triton
+
+
+def test_that_slower_definitions_take_over_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dispatch, "_TOLD", set())
+    monkeypatch.delenv("NS_TALKING_KERNELS", raising=False)
+    for _ in range(2):
+        orphan(torch.zeros(1))
+    assert capsys.readouterr().out.count("cannot be imported") == 1
 
 
 def test_an_operation_keeps_the_name_and_the_words_of_its_definition() -> None:
@@ -82,9 +142,9 @@ def test_an_operation_keeps_the_name_and_the_words_of_its_definition() -> None:
     assert "multiresolution grid" in (hash_encoding.__doc__ or "")
 
 
-def test_importing_the_operations_does_not_import_numba() -> None:
-    names = ", ".join(f"ns_talking.kernels.{name}" for name in (*KERNEL_FILES, "triplane_encoding"))
-    code = f"import sys, {names}; sys.exit('numba' in sys.modules)"
+def test_importing_the_operations_imports_no_compiler() -> None:
+    names = ", ".join(f"ns_talking.kernels.{name}" for name in (*KERNEL_FILES, "triplane_encoding", "region_gate"))
+    code = f"import sys, {names}; sys.exit('numba' in sys.modules or 'triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -111,7 +171,8 @@ def test_no_shape_compiles_a_kernel_again() -> None:
                 assert len(kernel.dispatcher.signatures) <= 1, kernel.dispatcher
 
 
-def test_kernels_write_every_element_of_their_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("twin", TWINS)
+def test_kernels_write_every_element_of_their_outputs(twin: str) -> None:
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -120,18 +181,18 @@ def test_kernels_write_every_element_of_their_outputs(monkeypatch: pytest.Monkey
             EncodingCase(TINY_HASH, 300).points().nan_to_num().requires_grad_(),
             torch.rand(3, TINY_HASH.num_entries, 1),
         )
-        features = hash_encoding.numba(points, table[0].requires_grad_(), TINY_HASH)
+        features = implementation(hash_encoding, twin)(points, table[0].requires_grad_(), TINY_HASH)
         features.sum().backward()
         assert features.isfinite().all()
         assert points.grad is not None
         assert points.grad.isfinite().all()
-        samples = march_rays.numba(*MARCH_CASES[2].arguments())
+        samples = implementation(march_rays, twin)(*MARCH_CASES[2].arguments())
         assert samples.t.isfinite().all()
         assert samples.near.isfinite().all()
         assert samples.far.isfinite().all()
         density, rgb, auxiliary, weighted, t, valid = COMPOSITE_CASES[0].inputs()
         density.requires_grad_()
-        composite = composite_rays.numba(density, STEP, rgb, auxiliary, weighted, t, valid)
+        composite = implementation(composite_rays, twin)(density, STEP, rgb, auxiliary, weighted, t, valid)
         composite.rgb.sum().backward()
         for value in (
             composite.rgb,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kernels.cases import BOUNDS, MAX_SAMPLES, STEP, MarchCase, seeded
+from kernels.cases import BOUNDS, MAX_SAMPLES, STEP, TRITON, TWINS, MarchCase, implementation, seeded
 from torch import Tensor
 
 from ns_talking.kernels.composite_rays import composite_rays
@@ -21,27 +21,31 @@ CASES = [
 def field(points: Tensor) -> tuple[Tensor, Tensor]:
     """A density that is opaque in places, and four channels."""
     density = 400 * (0.5 + 0.5 * torch.sin(40 * points).prod(dim=-1)) ** 4
-    return density, torch.sin(7 * points.repeat_interleave(2, dim=1)[:, :4] + torch.arange(4)) ** 2
+    return density, torch.sin(
+        7 * points.repeat_interleave(2, dim=1)[:, :4] + torch.arange(4, device=points.device)
+    ) ** 2
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba", TRITON])
 @pytest.mark.parametrize("group_size", [1, 4, MAX_SAMPLES])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_groups_add_up_to_compositing_everything(
     case: MarchCase, group_size: int, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NS_TALKING_KERNELS", backend)
-    origins, directions, *_, jitter = arguments = case.arguments()
+    device = "cuda" if backend == "triton" and torch.cuda.is_available() else "cpu"
+    arguments = [value.to(device) if isinstance(value, Tensor) else value for value in case.arguments()]
+    origins, directions, bounds, *_ = arguments
     samples = march_rays(*arguments)
     points = (
-        (origins[:, None] + samples.t[..., None] * directions[:, None] - BOUNDS[0]) / (BOUNDS[1] - BOUNDS[0])
+        (origins[:, None] + samples.t[..., None] * directions[:, None] - bounds[0]) / (bounds[1] - bounds[0])
     ).clamp(0, 1)
     density, values = (value.unflatten(0, samples.t.shape) for value in field(points.flatten(0, 1)))
     whole = composite_rays(density, STEP, values[..., :3], None, values[..., 3:], samples.t, samples.valid)
 
-    totals = RayTotals.start(case.num_rays, channels=4)
+    totals = RayTotals.start(case.num_rays, channels=4, device=device)
     for first in range(0, case.max_samples, group_size):
-        group = select_samples(samples, origins, directions, BOUNDS, totals.transmittance, first, group_size)
+        group = select_samples(samples, origins, directions, bounds, totals.transmittance, first, group_size)
         accumulate_rays(totals, group, *field(group.points), STEP)
 
     close = {"atol": 2e-4, "rtol": 0}
@@ -52,12 +56,13 @@ def test_groups_add_up_to_compositing_everything(
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_numba_packs_the_samples_of_the_definition(case: MarchCase) -> None:
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_twin_packs_the_samples_of_the_definition(case: MarchCase, twin: str) -> None:
     origins, directions, *_ = arguments = case.arguments()
     samples = march_rays.numba(*arguments)
     transmittance = torch.rand(case.num_rays, generator=seeded(0)) ** 12
     inputs = (samples.t[:, 1:6], samples.valid[:, 1:6], origins, directions, BOUNDS, transmittance)
-    for wanted, found in zip(pack_samples.reference(*inputs), pack_samples.numba(*inputs), strict=True):
+    for wanted, found in zip(pack_samples.reference(*inputs), implementation(pack_samples, twin)(*inputs), strict=True):
         assert wanted.dtype == found.dtype
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
 

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from kernels.cases import BOUNDS, MARCH_CASES, STEP, MarchCase, portrait_rays
+from kernels.cases import BACKENDS, BOUNDS, MARCH_CASES, STEP, TWINS, MarchCase, implementation, portrait_rays
 
 from ns_talking.kernels.march_rays import MIN_NEAR, march_rays
 
-BACKENDS = ["reference", "numba"]
-
 
 @pytest.mark.parametrize("case", MARCH_CASES, ids=str)
-def test_numba_places_exactly_the_samples_of_the_definition(case: MarchCase) -> None:
-    expected, actual = march_rays.reference(*case.arguments()), march_rays.numba(*case.arguments())
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_twin_places_exactly_the_samples_of_the_definition(case: MarchCase, twin: str) -> None:
+    expected = march_rays.reference(*case.arguments())
+    actual = implementation(march_rays, twin)(*case.arguments())
     for name in ("near", "far", "valid", "steps", "t"):
         wanted, found = getattr(expected, name), getattr(actual, name)
         assert wanted.dtype == found.dtype
@@ -22,7 +22,7 @@ def test_numba_places_exactly_the_samples_of_the_definition(case: MarchCase) -> 
 @pytest.mark.parametrize("case", MARCH_CASES, ids=str)
 def test_samples_are_the_first_occupied_positions_of_the_lattice(case: MarchCase, backend: str) -> None:
     origins, directions, bounds, occupancy, step, max_samples, jitter = case.arguments()
-    samples = getattr(march_rays, backend)(*case.arguments())
+    samples = implementation(march_rays, backend)(*case.arguments())
     valid = samples.valid
     assert valid.shape == (case.num_rays, max_samples)
     assert torch.equal(valid, valid.cummin(dim=1).values if valid.numel() else valid)
@@ -43,7 +43,7 @@ def test_rays_that_miss_the_bounds_have_no_samples(backend: str) -> None:
     origins = torch.tensor([[0.0, -3.0, 0.0], [0.0, -3.0, 0.0], [3.0, 0.0, 0.0]])
     directions = torch.tensor([[0.0, -1.0, 0.0], [0.6, 0.8, 0.0], [0.0, 1.0, 0.0]])
     occupancy = torch.ones(4, 4, 4, dtype=torch.bool)
-    samples = getattr(march_rays, backend)(origins, directions, BOUNDS, occupancy, STEP, 8, torch.zeros(3))
+    samples = implementation(march_rays, backend)(origins, directions, BOUNDS, occupancy, STEP, 8, torch.zeros(3))
     assert not samples.valid.any()
     assert torch.equal(samples.near, samples.far)
 
@@ -51,7 +51,7 @@ def test_rays_that_miss_the_bounds_have_no_samples(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_marching_takes_inputs_that_are_not_contiguous(backend: str) -> None:
     origins, directions, bounds, occupancy, step, max_samples, jitter = MARCH_CASES[2].arguments()
-    march = getattr(march_rays, backend)
+    march = implementation(march_rays, backend)
     expected = march(origins, directions, bounds, occupancy, step, max_samples, jitter)
     strided = march(
         origins.t().contiguous().t(),
@@ -70,7 +70,7 @@ def test_marching_takes_inputs_that_are_not_contiguous(backend: str) -> None:
 def test_a_portrait_camera_sees_the_whole_depth_of_the_head(backend: str) -> None:
     origins, directions = portrait_rays(16)
     occupancy = torch.ones(8, 8, 8, dtype=torch.bool)
-    samples = getattr(march_rays, backend)(origins, directions, BOUNDS, occupancy, STEP, 200, torch.zeros(256))
+    samples = implementation(march_rays, backend)(origins, directions, BOUNDS, occupancy, STEP, 200, torch.zeros(256))
     centre = samples.valid[8 * 16 + 8].sum().item()
     assert centre == pytest.approx((BOUNDS[1, 1] - BOUNDS[0, 1]).item() / STEP, abs=1)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kernels.cases import seeded
+from kernels.cases import TRITON, implementation, seeded, value_and_grads
 
 from ns_talking.kernels.spherical_harmonics import spherical_harmonics
 
@@ -47,3 +47,25 @@ def test_an_unknown_degree_is_refused(degree: int) -> None:
 
 def test_no_directions_give_no_components() -> None:
     assert spherical_harmonics(torch.empty(0, 3)).shape == (0, 16)
+
+
+@pytest.mark.parametrize("twin", [TRITON])
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [0, 1, 77])
+def test_a_twin_equals_the_definition(count: int, degree: int, twin: str) -> None:
+    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=seeded(0)), dim=-1)
+
+    def run(backend: str) -> list[torch.Tensor | None]:
+        # The harmonic of degree 0 is constant, so the directions join in for a gradient there too.
+        return value_and_grads(lambda d: implementation(spherical_harmonics, backend)(d, degree) + d[:, :1], directions)
+
+    expected, actual = run("reference"), run(twin)
+    for wanted, found in zip(expected, actual, strict=True):
+        assert wanted is not None and found is not None
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+def test_a_twin_refuses_an_unknown_degree() -> None:
+    pytest.importorskip("triton")
+    with pytest.raises(ValueError, match="degree=5"):
+        spherical_harmonics.triton(torch.ones(1, 3), 5)

@@ -82,3 +82,12 @@ def test_outside_the_visual_hull_nothing_is_ever_occupied() -> None:
     assert bool(occupied[aside < 0.1**2].all())
     # Nothing is known beyond the image's edge, which lies at 0.6 near the camera and is dilated by a cell.
     assert not bool(occupied[(aside > 0.42**2) & (aside < 0.5**2)].any())
+
+
+def test_forbidden_cells_are_never_occupied_again() -> None:
+    occupancy = grid()
+    forbidden = torch.arange(16**3) % 3 == 0
+    occupancy.forbid(forbidden)
+    occupancy.update(lambda positions: torch.full((len(positions),), 99.0), 0)
+    assert not bool(occupancy.occupied.view(-1)[forbidden].any())
+    assert bool(occupancy.occupied.view(-1)[~forbidden].any())

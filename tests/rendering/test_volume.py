@@ -32,7 +32,7 @@ def test_front_to_back_rendering_equals_compositing_all_samples() -> None:
     field, grid, rays = scene()
     code, blink, appearance = torch.randn(3, 8), torch.rand(3), torch.randn(3, 2)
     samples = sample_occupied(rays, grid, STEP, SAMPLES)
-    everything, _ = render_volume(field, rays, samples, STEP, code, blink, appearance, with_uncertainty=False)
+    everything, _ = render_volume(field, rays, samples, STEP, code, blink, appearance)
     visible = render_visible(field, rays, grid, STEP, SAMPLES, code, blink, appearance)
     assert float(visible.accumulation.max()) > 0.9
     for name in ("rgb", "accumulation", "depth"):

@@ -1,0 +1,1 @@
+"""CPU twins through oneDNN, which comes with PyTorch."""
