@@ -41,7 +41,13 @@ AUDIO = "aud.wav"
 ACTION_UNITS = "au.csv"
 BLINK_COLUMN = "AU45_r"
 BLENDSHAPES = "bs.npy"
-FEATURE_FILES = {"deepspeech": "aud_ds.npy", "esperanto": "aud_eo.npy", "hubert": "aud_hu.npy", "ad-nerf": "aud.npy"}
+FEATURE_FILES = {
+    "deepspeech": "aud_ds.npy",
+    "esperanto": "aud_eo.npy",
+    "hubert": "aud_hu.npy",
+    "ave": "aud_ave.npy",
+    "ad-nerf": "aud.npy",
+}
 """Pre-cut windows [frames, window, channels] by the name of the features."""
 
 UNITS_PER_METRE = 4.0

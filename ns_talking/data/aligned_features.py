@@ -47,6 +47,10 @@ class AlignedFeatures:
         """Length of the clip in seconds."""
         return len(self.audio_frames) / self.fps
 
+    def steps_per_frame(self, fps: float) -> int | None:
+        """Count the steps from the window of one frame to that of the next; None where it is no whole number."""
+        return self.table.steps_per_frame(fps)
+
     def windows(self, centres_s: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames channels window"]:
         """Cut one window around the sound of each instant of the clip.
 

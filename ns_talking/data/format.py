@@ -9,7 +9,8 @@ landmarks.npy      float32 [frames, points, 3]: x, y in px (pixel centres at +0.
 head_poses.npy     float64 [frames, 4, 4]: camera-to-world, OpenGL axes, interpolated where there is no face
 blink.npy          float32 [frames]: 0 open, 1 closed
 audio.wav          16 kHz, mono; its first sample is the instant of frame 0
-features/NAME.npy  float32 [steps, channels]: frozen audio features
+subject.json       who is shown, and what that person agreed to; optional
+features/NAME.npy  float32 [steps, channels]: frozen audio features; NAME.json says which network made them, if one did
 ```
 
 Arrays have a row for every frame of the clip. `transforms.json` lists the usable frames alone, each with its
@@ -54,6 +55,8 @@ BLINK = "blink.npy"
 AUDIO = "audio.wav"
 FEATURES = "features"
 MANIFEST = "manifest.json"
+SUBJECT = "subject.json"
+"""Who is shown and agreed to what, as in `ns_talking.data.subject`; optional."""
 REPORT = "report.html"
 
 Split = Literal["train", "test"]

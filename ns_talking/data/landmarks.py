@@ -283,6 +283,17 @@ def eye_opening(
     return (ratios[0] + ratios[1]) / 2
 
 
+def eye_area(
+    landmarks: Float[np.ndarray, "frames points axes"], layout: LandmarkScheme
+) -> Float[np.ndarray, " frames"]:
+    """Measure the area of both eyes in square px: the polygons of their six points each, by the shoelace formula."""
+    areas = []
+    for eye in (layout.right_eye, layout.left_eye):
+        x, y = landmarks[:, eye, 0], landmarks[:, eye, 1]
+        areas.append(np.abs((x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(axis=1)) / 2)
+    return areas[0] + areas[1]
+
+
 def _bounding_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points[..., :2].min(axis=1), points[..., :2].max(axis=1)], axis=-1).astype(np.float64)
 

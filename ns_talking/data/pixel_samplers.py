@@ -21,6 +21,7 @@ SAMPLERS = {
     "mouth": "ns_talking.data.pixel_samplers:MouthPixelSamplerConfig",
     "lips": "ns_talking.data.pixel_samplers:LipsPixelSamplerConfig",
     "patches": "ns_talking.data.pixel_samplers:PatchesPixelSamplerConfig",
+    "alternating": "ns_talking.data.pixel_samplers:AlternatingPixelSamplerConfig",
 }
 
 
@@ -86,14 +87,23 @@ class PortraitPixelSampler(ABC):
         self.frames_per_batch = frames_per_batch
         self.seed = seed
         self.rank = rank
-        self._blinks = np.flatnonzero(boxes.blink > config.blink_threshold)
 
+    @abstractmethod
     def frames(self, step: int) -> Int64[np.ndarray, " frames"]:
         """Draw the frames of a step, distinct and in time order."""
+
+    @abstractmethod
+    def sample(self, step: int) -> PickedPixels:
+        """Draw the pixels of a step."""
+
+
+class _DrawnPixelSampler(PortraitPixelSampler):
+    """Draws the frames of a step, then pixels in them, from the step's stream."""
+
+    def frames(self, step: int) -> Int64[np.ndarray, " frames"]:
         return np.sort(self._draw_frames(self._stream(step)))
 
     def sample(self, step: int) -> PickedPixels:
-        """Draw the pixels of a step."""
         stream = self._stream(step)
         return self._draw_pixels(np.sort(self._draw_frames(stream)), stream)
 
@@ -108,8 +118,9 @@ class PortraitPixelSampler(ABC):
 
     def _draw_frames(self, stream: np.random.Generator) -> np.ndarray:
         num_frames = self._num_frames()
-        num_blinks = min(self.config.blink_frames, len(self._blinks), num_frames)
-        blinks = stream.choice(self._blinks, num_blinks, replace=False) if num_blinks else np.empty(0, np.int64)
+        blinking = np.flatnonzero(self.boxes.blink > self.config.blink_threshold)
+        num_blinks = min(self.config.blink_frames, len(blinking), num_frames)
+        blinks = stream.choice(blinking, num_blinks, replace=False) if num_blinks else np.empty(0, np.int64)
         others = stream.choice(self.boxes.num_frames, num_frames, replace=False)
         others = others[~np.isin(others, blinks)]
         return np.concatenate([blinks, others[: num_frames - num_blinks]])
@@ -122,7 +133,7 @@ class UniformPixelSamplerConfig(PortraitPixelSamplerConfig):
     _target: type = field(default_factory=lambda: UniformPixelSampler)
 
 
-class UniformPixelSampler(PortraitPixelSampler):
+class UniformPixelSampler(_DrawnPixelSampler):
     """Draws pixels anywhere."""
 
     def _draw_pixels(self, frames: np.ndarray, stream: np.random.Generator) -> PickedPixels:
@@ -143,7 +154,7 @@ class MouthPixelSamplerConfig(PortraitPixelSamplerConfig):
     blink_frames: int = 2
 
 
-class MouthPixelSampler(PortraitPixelSampler):
+class MouthPixelSampler(_DrawnPixelSampler):
     """Draws fixed shares of the pixels in the boxes of mouth, eyes and face."""
 
     config: MouthPixelSamplerConfig
@@ -174,7 +185,7 @@ class LipsPixelSamplerConfig(PortraitPixelSamplerConfig):
     """Longest side of the square in px; a larger mouth is cut around its centre."""
 
 
-class LipsPixelSampler(PortraitPixelSampler):
+class LipsPixelSampler(_DrawnPixelSampler):
     """Draws one frame and takes the whole square around its lips."""
 
     config: LipsPixelSamplerConfig
@@ -200,7 +211,7 @@ class PatchesPixelSamplerConfig(PortraitPixelSamplerConfig):
     """Chance of a patch to be centred in the face's box; the others lie anywhere in the image."""
 
 
-class PatchesPixelSampler(PortraitPixelSampler):
+class PatchesPixelSampler(_DrawnPixelSampler):
     """Draws as many patches as fit into the pixels of a step, one at least, over its frames in turn."""
 
     config: PatchesPixelSamplerConfig
@@ -223,6 +234,50 @@ class PatchesPixelSampler(PortraitPixelSampler):
 
     def _num_frames(self) -> int:
         return min(super()._num_frames(), max(1, self.num_rays_per_batch // self.config.side**2))
+
+
+@dataclass
+class AlternatingPixelSamplerConfig(PortraitPixelSamplerConfig):
+    """Two samplers in turns, as the released lips fine-tuning of RAD-NeRF and ER-NeRF."""
+
+    _target: type = field(default_factory=lambda: AlternatingPixelSampler)
+    even: PortraitPixelSamplerConfig = field(default_factory=LipsPixelSamplerConfig)
+    """Pixels of even steps."""
+    odd: PortraitPixelSamplerConfig = field(default_factory=UniformPixelSamplerConfig)
+    """Pixels of odd steps."""
+
+
+class AlternatingPixelSampler(PortraitPixelSampler):
+    """Asks two samplers in turns."""
+
+    def __init__(
+        self,
+        config: AlternatingPixelSamplerConfig,
+        boxes: FaceBoxes,
+        num_rays_per_batch: int,
+        frames_per_batch: int,
+        seed: int = 0,
+        rank: int = 0,
+    ) -> None:
+        super().__init__(config, boxes, num_rays_per_batch, frames_per_batch, seed, rank)
+        self._samplers: list[PortraitPixelSampler] = [
+            one.setup(
+                boxes=boxes,
+                num_rays_per_batch=num_rays_per_batch,
+                frames_per_batch=frames_per_batch,
+                seed=seed,
+                rank=rank,
+            )
+            for one in (config.even, config.odd)
+        ]
+
+    def frames(self, step: int) -> Int64[np.ndarray, " frames"]:
+        """Draw the frames of a step, as the sampler whose turn it is."""
+        return self._samplers[step % 2].frames(step)
+
+    def sample(self, step: int) -> PickedPixels:
+        """Draw the pixels of a step, as the sampler whose turn it is."""
+        return self._samplers[step % 2].sample(step)
 
 
 def _scatter(

@@ -17,18 +17,21 @@ from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, Va
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 
+from ns_talking.data.device_frames import DeviceFrames, fit_on_gpu
 from ns_talking.data.face_boxes import FaceBoxes, face_boxes, inside
 from ns_talking.data.frame_store import GIB, FrameStore
 from ns_talking.data.pixel_samplers import (
     LipsPixelSamplerConfig,
     MouthPixelSamplerConfig,
     PickedPixels,
+    PixelGroup,
     PortraitPixelSampler,
     PortraitPixelSamplerConfig,
     UniformPixelSamplerConfig,
 )
 from ns_talking.data.portrait_dataset import DEFAULT_CACHE_GIB, PortraitDataset
 from ns_talking.data.rays import PinholeRays
+from ns_talking.utils.device import upload
 from ns_talking.utils.files import absolute_path
 
 Phase = Literal["head", "lips", "torso"]
@@ -45,6 +48,9 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     """Distinct frames in a step. More frames show the audio encoder more sounds, fewer cost less encoding."""
     cache_gib: float = DEFAULT_CACHE_GIB
     """Memory for decoded frames in GiB (8 bytes per pixel); frames beyond it are decoded again."""
+    gpu_share: float = 0.5
+    """Share of the GPU's free memory that the training frames may take, at 8 bytes per pixel. Where all of them fit
+    they stay there; where they do not, the pixels of every step are copied."""
     seed: int | None = None
     """Of the pixel samplers; None derives it from the run's seed (--machine.seed)."""
     pixel_sampler: PortraitPixelSamplerConfig = field(default_factory=MouthPixelSamplerConfig)
@@ -82,6 +88,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     ) -> None:
         self.phase: Phase = "head"
         self._store: FrameStore | None = None
+        self._device_frames: DeviceFrames | None = None
         self._samplers: dict[str, PortraitPixelSampler] = {}
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 
@@ -97,6 +104,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         """Prepare sampling from the training frames."""
         self._train_boxes = _boxes(self.train_dataset)
         self._train_rays = PinholeRays(self.train_dataset.cameras, self.device)
+        if fit_on_gpu(self.train_dataset, self.device, self.config.gpu_share):
+            self._device_frames = DeviceFrames(self.train_dataset, self.device)
         num_rays = self.config.train_num_rays_per_batch
         self._samplers = {
             "head": self._sampler(self.config.pixel_sampler, self._train_boxes, num_rays),
@@ -131,8 +140,9 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         sampler = self.train_pixel_sampler
         assert sampler is not None
         picked = sampler.sample(step)
-        self.train_dataset.prefetch(sampler.frames(step + 1).tolist())
-        return self._gather(self.train_dataset, self._train_rays, self._train_boxes, picked)
+        soon = sampler.frames(step + 1).tolist()
+        self.train_dataset.prefetch(soon if self._device_frames is None else self._device_frames.missing(soon))
+        return self._gather(self.train_dataset, self._train_rays, self._train_boxes, picked, self._device_frames)
 
     def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Any]]:  # Any: Nerfstudio's batches.
         """Give rays and pixels of held-out frames, drawn uniformly."""
@@ -173,11 +183,19 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         )
 
     def _gather(
-        self, dataset: PortraitDataset, rays: PinholeRays, boxes: FaceBoxes, picked: PickedPixels
+        self,
+        dataset: PortraitDataset,
+        rays: PinholeRays,
+        boxes: FaceBoxes,
+        picked: PickedPixels,
+        frames: DeviceFrames | None = None,
     ) -> tuple[RayBundle, dict[str, Any]]:
-        indices = torch.from_numpy(picked.indices).to(self.device)
+        indices = upload(picked.indices, self.device)
         row, y, x = picked.indices.T
-        packed, background = (torch.from_numpy(array).to(self.device) for array in _pixels(dataset, picked.indices))
+        if frames is None:
+            packed, background = (upload(array, self.device) for array in _pixels(dataset, picked.indices))
+        else:
+            packed, background = frames.pixels(row[_starts(row)].tolist(), indices)
         colours = packed[:, :7].float() / 255
         plate = background.float() / 255
         torso = colours[:, 3:]
@@ -185,6 +203,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         span = torch.tensor([max(dataset.height - 1, 1), max(dataset.width - 1, 1)], device=self.device)
         bundle = rays(indices)
         bundle.metadata |= {
+            # For whoever looks up what drives these rays: a copy that no GPU has to be waited for.
+            "host_times": rays.times(picked.indices[:, 0]),
             "pixel": indices[:, 1:] / span * 2 - 1,
             "behind": torso[:, :3] * opacity + plate * (1 - opacity),
             "background": plate,
@@ -193,13 +213,14 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             "image": colours[:, :3],
             "torso": torso,
             "parsing": packed[:, 7],
-            "in_face": torch.from_numpy(inside(boxes.face[row], x, y)).to(self.device),
-            "in_lower_face": torch.from_numpy(inside(boxes.lower_face[row], x, y)).to(self.device),
-            "group": torch.from_numpy(picked.group).to(self.device),
+            "in_face": upload(inside(boxes.face[row], x, y), self.device),
+            "in_lower_face": upload(inside(boxes.lower_face[row], x, y), self.device),
+            "group": upload(picked.group, self.device),
             "indices": indices,
         }
         if picked.patch is not None:
             batch["patch"] = picked.patch
+            batch["patch_group"] = PixelGroup(int(picked.group[0]))
         return bundle, batch
 
 
@@ -215,7 +236,12 @@ def _pixels(
     row = indices[:, 0]
     flat = indices[:, 1] * dataset.width + indices[:, 2]
     words = np.empty(len(flat), dtype=np.uint64)
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    starts = _starts(row)
     for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
         words[start:end] = dataset.frame(int(row[start])).pixels[flat[start:end]]
     return words.view(np.uint8).reshape(-1, 8), dataset.background.reshape(-1, 3)[flat]
+
+
+def _starts(row: np.ndarray) -> np.ndarray:
+    """Find where another frame begins; pixels of one frame follow each other."""
+    return np.flatnonzero(np.diff(row, prepend=-1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
@@ -24,6 +25,7 @@ class PinholeRays:
         self._inverse_focal = torch.cat([1 / cameras.fx, -1 / cameras.fy], dim=-1).to(device)
         # Rays pass through pixel centres, and OpenGL's y points up.
         self._centre = torch.cat([cameras.cx, cameras.cy], dim=-1).to(device) - 0.5
+        self._host_times = cameras.times.cpu()
         self._times = cameras.times.to(device)
         self._frame_index = cameras.metadata["frame_index"].to(device)
 
@@ -53,3 +55,11 @@ class PinholeRays:
             times=self._times[camera],
             metadata={"directions_norm": norm, "frame_index": self._frame_index[camera]},
         )
+
+    def times(self, camera: Int64[np.ndarray, " rays"]) -> Float[Tensor, "rays 1"]:
+        """Give the times of rays in the host's memory.
+
+        Args:
+            camera: Camera of every ray.
+        """
+        return self._host_times[torch.from_numpy(camera)]

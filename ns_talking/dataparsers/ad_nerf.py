@@ -12,7 +12,6 @@ from ns_talking.data.format import FEATURES as FEATURES_FOLDER
 from ns_talking.data.format import Portrait, check
 from ns_talking.dataparsers.base import BasePortraitDataParser, BasePortraitDataParserConfig
 from ns_talking.driving.features import FEATURES, extract_features
-from ns_talking.utils.files import atomic_path
 
 
 @dataclass
@@ -42,8 +41,7 @@ class ADNeRFDataParser(BasePortraitDataParser):
         """Extract features that their tools do not know, and keep them in the folder for the next time."""
         path = portrait.folder / FEATURES_FOLDER / f"{name}.npy"
         try:
-            with atomic_path(path) as temporary:
-                extract_features(name, audio, temporary)
+            extract_features(name, audio, path)
         except PermissionError as error:
             raise PermissionError(
                 f"{portrait.folder} holds no {name!r} audio features, and they cannot be written to {path} ({error}). "

@@ -6,6 +6,7 @@ import no datamanager, pipeline, trainer or method, directly or through others.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,9 @@ from nerfstudio.data.scene_box import SceneBox
 from ns_talking.data.cameras import portrait_cameras
 from ns_talking.data.format import Portrait
 from ns_talking.utils.files import absolute_path
+
+MOVED = "NS_TALKING_DATA"
+"""Environment variable: where a dataset is now that is not where the training found it."""
 
 
 @dataclass
@@ -58,11 +62,17 @@ class BasePortraitDataParser(DataParser):
     @cached_property
     def portrait(self) -> Portrait:
         """The dataset, with the validation part moved from training to test where that is asked for."""
+        # Paths in a config.yml that was edited by hand are text.
+        self.config.data, self.config.audio = Path(self.config.data), self.config.audio and Path(self.config.audio)
         if not self.config.data.is_dir():
-            raise FileNotFoundError(
-                f"There is no dataset folder {self.config.data}. If it moved, name its new place: "
-                "--data FOLDER, or the lines `data:` of the config.yml that you are loading."
-            )
+            moved = os.environ.get(MOVED)
+            if not moved or not Path(moved).is_dir():
+                raise FileNotFoundError(
+                    f"There is no dataset folder {self.config.data}{f', nor {MOVED}={moved}' if moved else ''}. If it "
+                    f"moved, name its new place: --data FOLDER where the command has it, {MOVED}=FOLDER in front of "
+                    "any command, or the lines `data:` of the config.yml that you are loading."
+                )
+            self.config.data = Path(moved)
         portrait = self.read()
         if self.config.eval_split == "validation":
             portrait = hold_out_validation(portrait, self.config.validation_fraction)

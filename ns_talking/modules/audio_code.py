@@ -45,11 +45,17 @@ class AudioCode(nn.Module):
         config: Its parts.
         feature_channels: Channels of the frozen features.
         identity: Which extractor made the features that the portrait is trained with.
-        steps_per_frame: Feature steps from one video frame to the next; None where features come cut into windows,
-            to which no lip shape can be fitted.
+        steps_per_frame: Feature steps from the window of one frame to that of the next; None where that is no whole
+            number, or not known: then no lip shape can be fitted.
         num_lip_points: Points of a lip shape.
         num_frames: Frames of the clip.
+        fps: Frames per second.
+        context: Audio windows per frame.
+        window: Feature steps per window.
     """
+
+    ADDED_STATE = ("rest_audio", "rest_shape")
+    """State that checkpoints of version 0.1.0 lack; it can be measured on the dataset at any time."""
 
     def __init__(
         self,
@@ -59,25 +65,36 @@ class AudioCode(nn.Module):
         steps_per_frame: int | None,
         num_lip_points: int,
         num_frames: int,
+        fps: float = 25.0,
+        context: int = 8,
+        window: int = 16,
     ) -> None:
         super().__init__()
         self.config = config
         self.identity = identity
         self.steps_per_frame = steps_per_frame
-        self._voice: tuple[Tensor, Tensor] | None = None
+        self.voice: tuple[Tensor, Tensor] | None = None
+        """Factor and offset that bring the driving sound's features to the clip's voice; None leaves them alone."""
         self.register_buffer("mean", torch.zeros(feature_channels))
         self.register_buffer("scale", torch.ones(feature_channels))
         self.mean: Tensor
         self.scale: Tensor
-        use_lip_shape = config.use_lip_shape and steps_per_frame is not None
+        # Not a number until the mouth's rest was measured.
+        self.register_buffer("rest_audio", torch.full((context, feature_channels, window), torch.nan))
+        self.rest_audio: Tensor
+        rate_hz = fps * steps_per_frame if config.use_lip_shape and steps_per_frame is not None else None
         self.encoder = None
-        if config.use_encoder or not use_lip_shape:
+        if config.use_encoder or rate_hz is None:
             self.encoder = config.encoder.setup(feature_channels=feature_channels)
         self.lip_fit: LipShapeFit | None = None
-        if use_lip_shape:
+        if rate_hz is not None:
             num_components = config.lip_shape.num_components
-            self.lip_fit = config.lip_shape.setup(feature_channels=feature_channels, num_points=num_lip_points)
+            self.lip_fit = config.lip_shape.setup(
+                feature_channels=feature_channels, num_points=num_lip_points, rate_hz=rate_hz
+            )
             self.lip_code = nn.Linear(num_components, self.code_dim)
+            self.register_buffer("rest_shape", torch.full((num_components,), torch.nan))
+            self.rest_shape: Tensor
             # Needed in training alone, and a fit away.
             self.register_buffer("tracked", torch.zeros(num_frames, num_components), persistent=False)
             self.register_buffer("out_of_fold", torch.zeros(num_frames, num_components), persistent=False)
@@ -97,23 +114,53 @@ class AudioCode(nn.Module):
         self.scale.copy_(1 / values.std(dim=1).clamp(min=1e-3))
 
     @torch.no_grad()
-    def match_voice(self, values: Float[np.ndarray, "steps channels"] | None) -> None:
-        """Bring another voice or microphone to the level and spread of the clip's, channel by channel, from now on.
+    def voice_match(self, values: Float[np.ndarray, "steps channels"] | None) -> tuple[Tensor, Tensor] | None:
+        """Measure what brings another voice or microphone to the level and spread of the clip's, channel by channel.
 
         Without this, foreign sound lies outside what the portrait was trained on and moves the lips less. Sound
         without content (silence, a constant) is left as it is. Our design.
 
         Args:
-            values: Features of the whole sound, perhaps a memory map; None goes back to features as they are.
+            values: Features of the whole sound, perhaps a memory map; None where only cut windows exist.
+
+        Returns:
+            What `voice` takes.
         """
-        self._voice = None
         if values is None or not len(values):
-            return
+            return None
         mean, spread = (torch.from_numpy(part).to(self.mean) for part in _statistics(values))
         if float((spread * self.scale).mean()) < _NO_CONTENT:
-            return
+            return None
         factor = (1 / (self.scale * spread.clamp(min=1e-6))).clamp(0.5, 2.0)
-        self._voice = (factor[:, None], (self.mean - mean * factor)[:, None])
+        return (factor[:, None], (self.mean - mean * factor)[:, None])
+
+    @property
+    def knows_rest(self) -> bool:
+        """Whether the mouth's rest was measured."""
+        return bool(torch.isfinite(self.rest_audio).all())
+
+    @torch.no_grad()
+    def set_rest(
+        self,
+        audio: Float[Tensor, "frames context channels window"],
+        shapes: Float[Tensor, "frames points 2"],
+        inner_lips: Bool[Tensor, " points"],
+    ) -> None:
+        """Learn what the mouth at rest sounds and looks like.
+
+        Of sound, the one frame is kept that is nearest to the mean of all: the mean itself sounds like nothing.
+
+        Args:
+            audio: Raw features of frames that show the mouth at rest.
+            shapes: Their tracked lip shapes.
+            inner_lips: Which points lie on the inner lips.
+        """
+        normal = ((audio - self.mean[:, None]) * self.scale[:, None]).flatten(1)
+        self.rest_audio.copy_(audio[(normal - normal.mean(dim=0)).square().sum(dim=1).argmin()])
+        if self.lip_fit is not None:
+            self.rest_shape.copy_(
+                self.lip_fit.components(shapes.to(self.mean), inner_lips.to(self.mean.device)).mean(0)
+            )
 
     def wide_windows(
         self, audio: Float[Tensor, "frames context channels window"]
@@ -150,6 +197,7 @@ class AudioCode(nn.Module):
         audio: Float[Tensor, "frames context channels window"],
         frame: Int[Tensor, " frames"],
         seed: int = 0,
+        voice: Float[Tensor, " frames"] | None = None,
     ) -> Float[Tensor, "frames code"]:
         """Encode raw features, one audio code per frame.
 
@@ -157,15 +205,30 @@ class AudioCode(nn.Module):
             audio: Features around each frame.
             frame: Index of each frame in the clip; read in training only.
             seed: Of the draws in training.
+            voice: Voice activity of each frame, in [0, 1]: towards 0 the code becomes that of the mouth at rest. None,
+                and 1, leave it to the sound.
         """
-        if self._voice is not None:
-            factor, offset = self._voice
+        if self.voice is not None:
+            factor, offset = self.voice
             audio = audio * factor + offset
+        shape = None
+        if self.lip_fit is not None:
+            shape = self._training_shape(frame, seed) if self.training else self.predict_lip_shape(audio)
+        code = self._code(audio, shape)
+        if self.training or voice is None or bool((voice == 1).all()):
+            return code
+        rest = self._code(self.rest_audio[None], None if self.lip_fit is None else self.rest_shape[None])
+        return torch.lerp(rest, code, voice[:, None])
+
+    def _code(
+        self,
+        audio: Float[Tensor, "frames context channels window"],
+        shape: Float[Tensor, "frames components"] | None,
+    ) -> Float[Tensor, "frames code"]:
         code = 0
         if self.encoder is not None:
             code = self.encoder((audio - self.mean[:, None]) * self.scale[:, None])
-        if self.lip_fit is not None:
-            shape = self._training_shape(frame, seed) if self.training else self.predict_lip_shape(audio)
+        if shape is not None:
             code = code + self.lip_code(shape)
         assert isinstance(code, Tensor)
         return code
@@ -198,6 +261,23 @@ class AudioCode(nn.Module):
     def get_extra_state(self) -> dict[str, str]:
         """Put the extractor's identity into the checkpoint."""
         return {"identity": self.identity}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # PyTorch's hook.
+        """Keep a portrait without lip shape where it was trained without, as on cut windows in version 0.1.0."""
+        # Nerfstudio loads the pipeline's own state through all modules again, with nothing for this one in it.
+        concerned = f"{prefix}mean" in state_dict
+        if (
+            concerned
+            and self.lip_fit is not None
+            and not any(key.startswith(f"{prefix}lip_fit.") for key in state_dict)
+        ):
+            self.lip_fit = None
+            del self.lip_code, self.rest_shape
+        if concerned:
+            for name in self.ADDED_STATE:
+                if name in self._buffers:
+                    state_dict.setdefault(prefix + name, getattr(self, name))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def set_extra_state(self, state: Any) -> None:  # Any: PyTorch's signature.
         """Take the extractor's identity from the checkpoint."""

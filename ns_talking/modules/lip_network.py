@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-MARGIN = 2
-"""Steps that a training window has more on either side than the network reads: room to move it in time."""
 _BATCH = 64
 _RATE = 2e-3
 _NOISE = 0.3
@@ -25,20 +23,23 @@ class LipNetwork(nn.Module):
         channels: Channels of the audio features.
         span: Steps of a window.
         outputs: Components of the lip shape.
+        stride: Steps between two positions of the first convolution, which reads twice as many.
         width: Channels inside.
     """
 
-    def __init__(self, channels: int, span: int, outputs: int, width: int = 32) -> None:
+    def __init__(self, channels: int, span: int, outputs: int, stride: int = 4, width: int = 32) -> None:
         super().__init__()
+        padding = stride // 2
+        num_positions = (span + 2 * padding - 2 * stride) // stride + 1
         self.layers = nn.Sequential(
-            nn.Conv1d(channels, width, kernel_size=8, stride=4, padding=2),
+            nn.Conv1d(channels, width, kernel_size=2 * stride, stride=stride, padding=padding),
             nn.GELU(),
             nn.Dropout(0.3),
             nn.Conv1d(width, width, kernel_size=3, padding=1),
             nn.GELU(),
             nn.Dropout(0.3),
             nn.Flatten(),
-            nn.Linear(width * ((span - 4) // 4 + 1), 128),
+            nn.Linear(width * num_positions, 128),
             nn.GELU(),
             nn.Dropout(0.3),
             nn.Linear(128, outputs),
@@ -58,6 +59,7 @@ def train_lip_network(
     importance: Float[Tensor, " outputs"],
     iterations: int,
     steps_per_frame: int,
+    margin: int,
     seed: int,
 ) -> None:
     """Train a network from scratch, with noise, hidden bands and windows moved between the frames.
@@ -67,12 +69,13 @@ def train_lip_network(
 
     Args:
         network: Is overwritten.
-        windows: Z-scored, with `MARGIN` steps more on either side than the network reads.
+        windows: Z-scored, with `margin` steps more on either side than the network reads.
         outputs: Of unit spread.
         train: Frames to learn from.
         importance: Weight of each output in the loss.
         iterations: Training steps.
         steps_per_frame: Feature steps from one frame to the next.
+        margin: Steps by which windows are moved at most.
         seed: Of the initial weights and everything random in training.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -86,7 +89,7 @@ def train_lip_network(
         usable = torch.zeros(len(windows), dtype=torch.bool)
         usable[train] = True
         for _ in range(iterations):
-            inputs, targets = _batch(windows, outputs, train, usable, steps_per_frame)
+            inputs, targets = _batch(windows, outputs, train, usable, steps_per_frame, margin)
             loss = ((network(inputs) - targets).square() * importance).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -101,16 +104,17 @@ def _batch(
     train: Int[Tensor, " train"],
     usable: Bool[Tensor, " frames"],
     steps_per_frame: int,
+    margin: int,
 ) -> tuple[Float[Tensor, "batch channels span"], Float[Tensor, "batch outputs"]]:
     """Draw windows, all moved in time alike, with the outputs of that instant between two frames."""
-    shift = int(torch.randint(-MARGIN, MARGIN + 1, ()))
+    shift = int(torch.randint(-margin, margin + 1, ()))
     rows = train[torch.randint(len(train), (_BATCH,))]
     neighbours = (rows + (1 if shift > 0 else -1)).clamp(0, len(windows) - 1)
     # Where the next frame may not be seen, the window stays on its own.
     share = torch.where(usable[neighbours], abs(shift) / steps_per_frame, 0.0)[:, None]
     targets = outputs[rows] * (1 - share) + outputs[neighbours] * share
-    span = windows.shape[2] - 2 * MARGIN
-    inputs = windows[rows, :, MARGIN + shift : MARGIN + shift + span]
+    span = windows.shape[2] - 2 * margin
+    inputs = windows[rows, :, margin + shift : margin + shift + span]
     level = _NOISE * torch.randn(_BATCH, 1, 1)
     inputs = inputs + level + _NOISE * torch.randn(inputs.shape)
     first, width = int(torch.randint(windows.shape[1], ())), int(torch.randint(_BAND, ()))

@@ -12,6 +12,7 @@ convolutional network. Both read the same windows and are fitted on the principa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,7 +20,12 @@ from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
 from ns_talking.modules.kernel_ridge import Fold, KernelRidge
-from ns_talking.modules.lip_network import MARGIN, LipNetwork, train_lip_network
+from ns_talking.modules.lip_network import LipNetwork, train_lip_network
+
+_STRIDE_S = 0.04
+"""Time between two positions of the networks' first convolution."""
+_MOVED_S = 0.02
+"""Time by which the networks' training windows are moved at most."""
 
 
 @dataclass
@@ -31,12 +37,12 @@ class LipShapeFitConfig(InstantiateConfig):
     """Principal components of the lip shape."""
     inner_lips_weight: float = 2.0
     """Weight of the inner lips, which make the opening, against the outer ones in the principal components."""
-    span: int = 32
-    """Feature steps around a frame that the fit reads; 32 are 0.32 s of mel."""
-    taper: float = 7.0
-    """Standard deviation, in feature steps, of the Gaussian that lets far steps count less in the kernel."""
-    lags: tuple[int, ...] = (-4, -2, 0, 2, 4)
-    """Offsets of picture and sound that are tried, in feature steps; the folds choose."""
+    span_s: float = 0.32
+    """Sound around a frame that the fit reads, in seconds."""
+    taper_s: float = 0.07
+    """Standard deviation, in seconds, of the Gaussian that lets far sound count less in the kernel."""
+    lags_s: tuple[float, ...] = (-0.04, -0.02, 0.0, 0.02, 0.04)
+    """Offsets of picture and sound that are tried, in seconds; the folds choose."""
     num_projections: int = 96
     """Principal components of the windows, between which the kernel measures distances."""
     max_supports: int = 2000
@@ -51,6 +57,14 @@ class LipShapeFitConfig(InstantiateConfig):
     """Frames next to a fold that its fit does not see either, because lips and windows there overlap the fold's."""
     damping: float = 1.0
     """How far the predicted spread is raised to the tracked one: 0 not at all (least error), 1 all the way."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
+        """Read configs of version 0.1.0, which counted in steps of mel, a hundredth of a second each."""
+        for name in ("span", "taper", "lags"):
+            if name in state:
+                steps = state.pop(name)
+                state[f"{name}_s"] = tuple(step / 100 for step in steps) if name == "lags" else steps / 100
+        self.__dict__.update(state)
 
 
 @dataclass(frozen=True)
@@ -71,21 +85,30 @@ class LipShapeFit(nn.Module):
     """Predict the principal components of the lip shape from windows of audio features.
 
     Components are in standard deviations of the first one, so that they keep their relative size. Everything that
-    prediction needs travels in the checkpoint, 1 to 2 MB; nothing is trained by the field's optimisers.
+    prediction needs travels in the checkpoint, 1 to 2 MB with mel, 5 to 6 MB with HuBERT; nothing is trained by the
+    field's optimisers. Times follow the rate of the features; they were chosen with mel, on a real clip's folds.
 
     Args:
         config: The fit.
         feature_channels: Channels of the audio features.
         num_points: Points of a lip shape.
+        rate_hz: Feature steps per second.
     """
 
-    def __init__(self, config: LipShapeFitConfig, feature_channels: int, num_points: int) -> None:
+    def __init__(
+        self, config: LipShapeFitConfig, feature_channels: int, num_points: int, rate_hz: float = 100.0
+    ) -> None:
         super().__init__()
         self.config = config
+        self.span = max(2, round(config.span_s * rate_hz))
+        self.taper = config.taper_s * rate_hz
+        self.lags = tuple(dict.fromkeys(round(lag_s * rate_hz) for lag_s in config.lags_s))
+        self.margin = max(1, round(_MOVED_S * rate_hz))
         components = config.num_components
-        self.kernel = KernelRidge(feature_channels * config.span, config.num_projections, components)
+        self.kernel = KernelRidge(feature_channels * self.span, config.num_projections, components)
+        stride = max(1, round(_STRIDE_S * rate_hz))
         self.networks = nn.ModuleList(
-            LipNetwork(feature_channels, config.span, components) for _ in range(config.num_networks)
+            LipNetwork(feature_channels, self.span, components, stride) for _ in range(config.num_networks)
         ).requires_grad_(False)
         self.register_buffer("channel_mean", torch.zeros(feature_channels))
         self.register_buffer("channel_scale", torch.ones(feature_channels))
@@ -165,6 +188,15 @@ class LipShapeFit(nn.Module):
         predicted = [self._predict_raw(self._normalised(part, int(self.lag))) for part in windows.float().split(2048)]
         return self._finish(torch.cat(predicted), use_gain)
 
+    def components(
+        self, shapes: Float[Tensor, "frames points 2"], inner_lips: Bool[Tensor, " points"]
+    ) -> Float[Tensor, "frames components"]:
+        """Turn lip shapes into components: those of the fit's own frames are its `tracked`."""
+        weight = torch.where(inner_lips, self.config.inner_lips_weight, 1.0)[:, None].to(shapes)
+        basis = (self.shape_basis * weight).flatten(1)
+        centred = ((shapes - self.shape_mean) * weight).flatten(1)
+        return centred @ (basis / basis.square().sum(dim=1, keepdim=True).clamp(min=1e-12)).T
+
     def shapes(self, components: Float[Tensor, "frames components"]) -> Float[Tensor, "frames points 2"]:
         """Turn components back into lip shapes, in the head frame."""
         return self.shape_mean + torch.einsum("fk,kpa->fpa", components, self.shape_basis)
@@ -211,7 +243,7 @@ class LipShapeFit(nn.Module):
         """Choose the lag, fit on all frames, and predict every frame by a fit on other folds."""
         folds = _folds(found, self.config.num_folds, self.config.guard_frames)
         best, error = torch.zeros(0), float("inf")
-        for lag in self.config.lags:
+        for lag in self.lags:
             inputs = self._tapered(self._normalised(windows, lag))
             self.kernel.fit_projection(inputs, seed)
             candidate = self.kernel.out_of_fold(inputs, tracked, folds, self.config.max_supports)
@@ -225,7 +257,7 @@ class LipShapeFit(nn.Module):
         if not self.networks:
             return best
         by_networks = torch.zeros_like(best)
-        wide = self._normalised(windows, int(self.lag), MARGIN)
+        wide = self._normalised(windows, int(self.lag), self.margin)
         everything = Fold(found.nonzero()[:, 0], torch.arange(0))
         for member, network in enumerate(self.networks):
             assert isinstance(network, LipNetwork)
@@ -238,9 +270,10 @@ class LipShapeFit(nn.Module):
                     self.component_scale,
                     self.config.network_iterations,
                     steps_per_frame,
+                    self.margin,
                     seed=seed + 100 * member + number,
                 )
-                own = network(wide[fold.held_out, :, MARGIN:-MARGIN])
+                own = network(wide[fold.held_out, :, self.margin : -self.margin])
                 by_networks[fold.held_out] += own * self.component_scale / len(self.networks)
         return (best + by_networks) / 2
 
@@ -249,15 +282,15 @@ class LipShapeFit(nn.Module):
     ) -> Float[Tensor, "frames channels span"]:
         """Cut the span around each frame and z-score it; beyond the window its last step stands."""
         length = windows.shape[2]
-        span = self.config.span + 2 * margin
+        span = self.span + 2 * margin
         steps = torch.arange(span, device=windows.device) + length // 2 + lag - span // 2
         cut = windows[:, :, steps.clamp(0, length - 1)]
         cut = (cut - self.channel_mean[:, None]) * self.channel_scale[:, None]
         return torch.minimum(torch.maximum(cut, self.channel_range[0, :, None]), self.channel_range[1, :, None])
 
     def _tapered(self, normalised: Float[Tensor, "frames channels span"]) -> Float[Tensor, "frames inputs"]:
-        place = torch.arange(self.config.span, device=normalised.device) - (self.config.span - 1) / 2
-        return (normalised * torch.exp(-0.5 * (place / self.config.taper) ** 2)).flatten(1)
+        place = torch.arange(self.span, device=normalised.device) - (self.span - 1) / 2
+        return (normalised * torch.exp(-0.5 * (place / self.taper) ** 2)).flatten(1)
 
     def _predict_raw(self, normalised: Float[Tensor, "frames channels span"]) -> Float[Tensor, "frames components"]:
         by_kernel = self.kernel(self._tapered(normalised))

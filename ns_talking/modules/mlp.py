@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from ns_talking.kernels.linear import linear
 
 
 class MLP(nn.Sequential):
@@ -23,4 +27,11 @@ class MLP(nn.Sequential):
 
     def forward(self, input: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch outputs"]:
         """Map every row."""
-        return super().forward(input)
+        return through(self, input)
+
+
+def through(layers: Iterable[nn.Module], hidden: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch outputs"]:
+    """Pass rows through layers, of which the linear ones have no bias."""
+    for layer in layers:
+        hidden = linear(hidden, layer.weight) if isinstance(layer, nn.Linear) else layer(hidden)
+    return hidden

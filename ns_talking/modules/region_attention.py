@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ns_talking.kernels.region_gate import region_gate
 from ns_talking.modules.mlp import MLP
 
 
@@ -38,10 +39,7 @@ class AudioRegionAttention(nn.Module):
             The weighed code, and the strength of the attention (the vector's norm), which shows the region that
             follows the sound.
         """
-        attention = self.mlp(features)
-        # The gradient of a norm is undefined at zero, where a fresh grid starts.
-        strength = (attention.square().sum(dim=-1) + 1e-12).sqrt()
-        return attention * code.index_select(0, row), strength
+        return region_gate(self.mlp(features), code, row)
 
 
 class EyeRegionAttention(nn.Module):

@@ -12,6 +12,7 @@ from ns_talking.data.face_boxes import FaceBoxes, face_boxes, inside
 from ns_talking.data.format import read_portrait
 from ns_talking.data.pixel_samplers import (
     SAMPLERS,
+    AlternatingPixelSamplerConfig,
     LipsPixelSamplerConfig,
     MouthPixelSamplerConfig,
     PatchesPixelSamplerConfig,
@@ -118,3 +119,10 @@ def test_patches_are_squares_one_after_the_other(make: Callable[..., PortraitPix
 def test_patches_larger_than_the_image_are_refused(make: Callable[..., PortraitPixelSampler]) -> None:
     with pytest.raises(ValueError, match="larger working size"):
         make(PatchesPixelSamplerConfig(side=64)).sample(0)
+
+
+def test_alternating_takes_the_lips_and_then_pixels_from_anywhere(make: Callable[..., PortraitPixelSampler]) -> None:
+    sampler = make(AlternatingPixelSamplerConfig())
+    even, odd = sampler.sample(6), sampler.sample(7)
+    assert even.patch is not None and (even.group == PixelGroup.LIPS).all()
+    assert odd.patch is None and (odd.group == PixelGroup.ANYWHERE).all()

@@ -15,7 +15,7 @@ CHANNELS, FRAMES, POINTS, HOP = 6, 160, 8, 4
 def code(**options: object) -> AudioCode:
     torch.manual_seed(0)
     config = AudioCodeConfig(
-        lip_shape=LipShapeFitConfig(num_components=2, span=16, num_projections=16, num_networks=0), **options
+        lip_shape=LipShapeFitConfig(num_components=2, span_s=0.16, num_projections=16, num_networks=0), **options
     )  # type: ignore[arg-type] # Checked by the dataclass's users.
     return config.setup(
         feature_channels=CHANNELS,
@@ -54,9 +54,9 @@ def test_a_louder_recording_of_the_same_sound_gives_the_same_code_once_matched()
     values, context, _ = sound()
     encoder = code()
     encoder.fit_statistics(encoder.wide_windows(context))
-    encoder.match_voice(values)
+    encoder.voice = encoder.voice_match(values)
     own = encoder(context, torch.arange(FRAMES))
-    encoder.match_voice(1.5 * values + 3)
+    encoder.voice = encoder.voice_match(1.5 * values + 3)
     louder = encoder(1.5 * context + 3, torch.arange(FRAMES))
     torch.testing.assert_close(louder, own, atol=1e-4, rtol=1e-3)
 
@@ -67,7 +67,7 @@ def test_sound_without_content_is_left_as_it_is(values: np.ndarray | None) -> No
     encoder = code()
     encoder.fit_statistics(encoder.wide_windows(context))
     plain = encoder(context, torch.arange(FRAMES))
-    encoder.match_voice(values)
+    encoder.voice = encoder.voice_match(values)
     assert torch.equal(encoder(context, torch.arange(FRAMES)), plain)
 
 
@@ -93,13 +93,46 @@ def test_the_draw_of_shapes_is_a_function_of_the_seed() -> None:
     assert not torch.equal(first, other)
 
 
-def test_windows_cut_beforehand_have_no_lip_shape() -> None:
+def test_windows_at_unknown_distances_have_no_lip_shape() -> None:
     config = AudioCodeConfig(use_lip_shape=True, use_encoder=False)
     encoder = config.setup(
         feature_channels=29, identity="test", steps_per_frame=None, num_lip_points=POINTS, num_frames=FRAMES
     )
     assert encoder.lip_fit is None and encoder.encoder is not None
     assert encoder(torch.randn(3, 8, 29, 16), torch.arange(3)).shape == (3, 32)
+
+
+@pytest.mark.parametrize(("channels", "window", "hop"), [(29, 16, 2), (12, 2, 2), (20, 1, 1), (8, 16, 4)])
+def test_a_lip_shape_can_precede_every_layout_of_features(channels: int, window: int, hop: int) -> None:
+    config = AudioCodeConfig(
+        use_lip_shape=True,
+        lip_shape=LipShapeFitConfig(num_components=2, num_networks=hop % 2, network_iterations=5, num_folds=2),
+    )
+    encoder = config.setup(
+        feature_channels=channels, identity="test", steps_per_frame=hop, num_lip_points=POINTS, num_frames=FRAMES
+    ).eval()
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(FRAMES * hop + 8 * hop + window, channels)).astype(np.float32)
+    starts = (np.arange(FRAMES)[:, None] + np.arange(8)) * hop
+    context = torch.from_numpy(np.stack([[values[start : start + window].T for start in row] for row in starts]))
+    at = np.arange(FRAMES) * hop + 4 * hop + window // 2
+    shapes = torch.zeros(FRAMES, POINTS, 2)
+    shapes[:, 4:, 1] = torch.from_numpy(values[at, :1])
+    windows = encoder.wide_windows(context)
+    encoder.fit_statistics(windows)
+    training = encoder.fit_lip_shape(windows, torch.arange(FRAMES), shapes, torch.arange(POINTS) > 3)
+    assert training is not None
+    assert float(training.correlation[0]) > 0.3
+    assert encoder(context, torch.arange(FRAMES)).shape == (FRAMES, 32)
+
+
+def test_a_portrait_that_was_trained_without_lip_shape_is_loaded_without() -> None:
+    trained, loaded = code(), code(use_lip_shape=True)
+    loaded.load_state_dict(trained.state_dict())
+    assert loaded.lip_fit is None
+    assert loaded.state_dict().keys() == trained.state_dict().keys()
+    _, context, _ = sound()
+    assert torch.equal(loaded(context, torch.arange(FRAMES)), trained(context, torch.arange(FRAMES)))
 
 
 def test_the_extractor_s_identity_travels_in_the_checkpoint() -> None:

@@ -1,0 +1,51 @@
+"""How large the eyes look in every frame of a clip, and how a blink that was asked for changes that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ns_talking.data.format import Portrait
+from ns_talking.data.landmarks import eye_area, scheme
+
+
+@dataclass(frozen=True)
+class EyeAreas:
+    """The area of both eyes over a clip, in percent of the image."""
+
+    measured: Float[np.ndarray, " frames"]
+    """Of every frame; interpolated where there is no face."""
+    blink: Float[np.ndarray, " frames"]
+    """The clip's own blinks: 0 open, 1 closed."""
+    slope: float
+    """Change of the area from an open to a closed eye, below 0."""
+
+    @classmethod
+    def of(cls, portrait: Portrait) -> EyeAreas:
+        """Measure the areas of a clip, and fit a line over the blinks of its training frames."""
+        layout = scheme(portrait.landmark_scheme)
+        areas = eye_area(portrait.landmarks.astype(np.float64), layout) * 100 / (portrait.width * portrait.height)
+        frames = np.arange(portrait.num_frames)
+        known = np.isfinite(areas)
+        measured = np.interp(frames, frames[known], areas[known])
+        train = [frame.index for frame in portrait.split("train")]
+        blink, area = portrait.blink[train].astype(np.float64), measured[train]
+        spread = blink.std()
+        slope = float(np.mean((blink - blink.mean()) * (area - area.mean())) / spread**2) if spread > 0.02 else 0.0
+        # A clip without a blink, or with nonsense for one: a closed eye has no area.
+        slope = slope if slope < 0 else -float(np.median(area))
+        return cls(measured.astype(np.float32), portrait.blink.astype(np.float32), slope)
+
+    def at(
+        self, source: Int[np.ndarray, " wanted"], blink: Float[np.ndarray, " wanted"]
+    ) -> Float[np.ndarray, " wanted"]:
+        """Give the area of frames: as measured while the blink is the clip's own, else moved along the line.
+
+        Args:
+            source: Frame of the clip that lends the pose and the eyes.
+            blink: Wanted: 0 open, 1 closed.
+        """
+        moved = self.measured[source] + self.slope * (blink - self.blink[source])
+        return np.maximum(moved, 0).astype(np.float32)

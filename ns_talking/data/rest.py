@@ -1,0 +1,46 @@
+"""Where a clip shows the mouth at rest: quiet moments with closed lips."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_QUIET = 0.1
+"""Voice activity below which a frame is quiet."""
+_FEWEST = 5
+"""Fewer quiet frames than this are an accident, not a habit."""
+_CLOSED_SHARE = 0.02
+"""Share of all frames, those with the least opening, that stand in where a clip has no pause."""
+
+
+def rest_frames(
+    voice: Float[np.ndarray, " frames"] | None, aperture: Float[np.ndarray, " frames"]
+) -> Int[np.ndarray, " chosen"]:
+    """Find the frames that show the mouth at rest.
+
+    In pauses that is how the speaker holds the lips, the more closed half of them, since breaths are taken there too.
+    A speaker who never pauses is at rest where the lips are closed most.
+
+    Source:
+        Our design.
+
+    Args:
+        voice: Voice activity of each frame, or None without sound.
+        aperture: How far the inner lips are open; NaN where there is no face.
+
+    Returns:
+        Positions in the arrays, at least one.
+
+    Raises:
+        ValueError: When no frame has a face.
+    """
+    seen = np.isfinite(aperture)
+    if not seen.any():
+        raise ValueError(
+            "No training frame shows a face, so there is no mouth at rest. Process another part of the video."
+        )
+    quiet = seen & (voice < _QUIET) if voice is not None else np.zeros(len(seen), dtype=bool)
+    if quiet.sum() >= _FEWEST:
+        return np.flatnonzero(quiet & (aperture <= np.median(aperture[quiet])))
+    fewest = max(_FEWEST, round(_CLOSED_SHARE * seen.sum()))
+    return np.sort(np.argsort(np.where(seen, aperture, np.inf))[: min(fewest, int(seen.sum()))])
