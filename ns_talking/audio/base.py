@@ -8,6 +8,7 @@ model, which keeps them in its checkpoint.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
@@ -45,6 +46,10 @@ class FeatureTable(Protocol):
         """Length of the sound in seconds."""
         ...
 
+    def steps_per_frame(self, fps: float) -> int | None:
+        """Count the steps from the window of one frame to that of the next; None where it is no whole number."""
+        ...
+
     def windows(self, centres_s: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames channels window"]:
         """Cut one window around each instant."""
         ...
@@ -79,6 +84,11 @@ class AudioFeatures:
         """Length of the sound in seconds."""
         return max(0, len(self.values) - 1) / self.rate_hz if self.length_s is None else self.length_s
 
+    def steps_per_frame(self, fps: float) -> int | None:
+        """Count the steps from the window of one frame to that of the next; None where it is no whole number."""
+        steps = round(self.rate_hz / fps)
+        return steps if steps * fps == self.rate_hz else None
+
     def windows(self, centres_s: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames channels window"]:
         """Cut one window around each instant; outside the sound there is silence.
 
@@ -97,22 +107,40 @@ class AudioFeatures:
 class FeatureExtractor(Protocol):
     """A frozen extractor: the same sound always gives the same features."""
 
-    name: str
-    """Its key in `FEATURES`."""
-    channels: int
-    rate_hz: float
-    window: int
+    @property
+    def name(self) -> str:
+        """Its key in `FEATURES`."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Numbers per step."""
+        ...
+
+    @property
+    def rate_hz(self) -> float:
+        """Steps per second."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Steps per window."""
+        ...
 
     def identity(self) -> str:
         """Name everything that the values depend on: settings, weights, version of the definition."""
         ...
 
-    def extract(self, path: Path, output: Path | None = None) -> AudioFeatures:
+    def extract(
+        self, path: Path, output: Path | None = None, advance: Callable[[float], None] | None = None
+    ) -> AudioFeatures:
         """Extract the features of a sound or video file, streaming.
 
         Args:
             path: Any file with sound.
             output: Where to put the table (.npy); the values are then a memory map of it and memory stays constant.
+                The table appears complete, with whatever `load` needs beside it, or not at all.
+            advance: Is told the seconds of sound that were done.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,14 +62,17 @@ class MelFeatures:
             f"bands={self.channels} lowest={self.lowest_hz:g} floor={self.floor:g} window={self.window}"
         )
 
-    def extract(self, path: Path, output: Path | None = None) -> AudioFeatures:
+    def extract(
+        self, path: Path, output: Path | None = None, advance: Callable[[float], None] | None = None
+    ) -> AudioFeatures:
         """Extract the features of a sound or video file, streaming.
 
         Args:
             path: Any file with sound.
             output: Where to put the table (.npy); the values are then a memory map of it and memory stays constant.
+            advance: Is told the seconds of sound that were done.
         """
-        blocks = stream_audio(path, self.sample_rate, self.block_s)
+        blocks = _counted(stream_audio(path, self.sample_rate, self.block_s), self.sample_rate, advance)
         if output is None:
             return self.extract_blocks(blocks)
         with atomic_path(output) as temporary:
@@ -144,3 +147,13 @@ class MelFeatures:
         low, peak, high = edges[:-2], edges[1:-1], edges[2:]
         rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
         return np.clip(np.minimum(rising, falling), 0, 1).astype(np.float32)
+
+
+def _counted(
+    blocks: Iterator[Float[np.ndarray, " samples"]], sample_rate: int, advance: Callable[[float], None] | None
+) -> Iterator[Float[np.ndarray, " samples"]]:
+    """Report each block when the next one is asked for."""
+    for block in blocks:
+        yield block
+        if advance is not None:
+            advance(len(block) / sample_rate)

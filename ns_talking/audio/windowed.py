@@ -12,11 +12,15 @@ WINDOWED_FILES: dict[str, str] = {
     "deepspeech": "aud_ds.npy",
     "esperanto": "aud_eo.npy",
     "hubert": "aud_hu.npy",
+    "ave": "aud_ave.npy",
     "ad-nerf": "aud.npy",
 }
 """Name of the features -> usual file name. Arrays are [frames, window, channels]: DeepSpeech logits [., 16, 29],
-wav2vec-Esperanto logits [., 16, 44], HuBERT hidden states [., 2, 1024]; `aud.npy`
-is AD-NeRF's and holds DeepSpeech logits."""
+wav2vec-Esperanto logits [., 16, 44], HuBERT hidden states [., 2, 1024]; `aud.npy` is AD-NeRF's and holds DeepSpeech
+logits. SyncTalk's audio-visual encoder gives one row of 512 numbers per frame, [., 512] or [., 1, 512]: its loader
+computes them and stores none, so `aud_ave.npy` is the name under which to save them."""
+_STEPS_PER_FRAME = {"deepspeech": 2, "esperanto": 2, "hubert": 2, "ave": 1, "ad-nerf": 2}
+"""Steps from the window of one frame to that of the next: all but `ave` have 50 steps per second, cut for 25 frames."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class WindowedFeatures:
     def duration_s(self) -> float:
         """Length of the sound in seconds."""
         return len(self.values) / self.rate_hz
+
+    def steps_per_frame(self, fps: float) -> int | None:
+        """Count the steps from the window of one frame to that of the next; None where that is not known."""
+        return _STEPS_PER_FRAME.get(self.name) if fps == self.rate_hz else None
 
     def windows(self, centres_s: Float[np.ndarray, " frames"]) -> Float[np.ndarray, "frames channels window"]:
         """Give the window of the frame at each instant; outside the clip it is zero, as its authors padded it.
@@ -91,6 +99,8 @@ def read_windowed(path: Path, name: str | None = None, rate_hz: float = 25.0) ->
         raise ValueError(
             f"{path} is not an array of audio windows ({error}). Extract the audio features again."
         ) from error
+    if values.ndim == 2 and name == "ave":
+        values = values[:, None]
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(
             f"{path} should hold audio windows [frames, window, channels], found shape {values.shape}. "

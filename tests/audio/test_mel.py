@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from speech_models import install
 
 from ns_talking.audio import FEATURES
 from ns_talking.audio.base import FeatureExtractor, FeatureTable, TableWriter, num_frames_of
@@ -20,7 +21,8 @@ def noise(duration_s: float, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FEATURES)
-def test_extractor_keeps_the_contract(name: str, tmp_path: Path) -> None:
+def test_extractor_keeps_the_contract(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(name, tmp_path / "models", monkeypatch)
     extractor = lookup(FEATURES, name, "audio features")()
     assert isinstance(extractor, FeatureExtractor)
     write_wav(tmp_path / "a.wav", noise(1.3))
