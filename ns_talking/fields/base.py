@@ -15,6 +15,7 @@ class FieldCondition:
 
     audio_code: Float[Tensor, "frames code"]
     blink: Float[Tensor, " frames"]
+    """What drives the eyes, as the method measures it: from 0 open to 1 closed, or the area of the eyes."""
     frame_row: Int[Tensor, " samples"]
     """Row of the frame that a sample belongs to."""
 
@@ -30,7 +31,9 @@ class FieldDensity:
     audio_attention: Float[Tensor, " samples"]
     """How strongly a point follows the sound, >= 0."""
     eye_attention: Float[Tensor, " samples"]
-    """How strongly a point follows the blink, in (0, 1)."""
+    """How strongly a point follows the blink, in [0, 1]."""
+    shift: Float[Tensor, " samples"] | None = None
+    """How far away, in world units, a field that moves its geometry found a point's features."""
 
 
 @runtime_checkable
@@ -49,8 +52,4 @@ class ConditionedField(Protocol):
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
         """Decode the colour of points from what `density` handed on."""
-        ...
-
-    def uncertainty(self, features: Float[Tensor, "samples features"]) -> Float[Tensor, " samples"]:
-        """Tell how unpredictable a point's colour is, >= 0."""
         ...

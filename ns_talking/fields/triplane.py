@@ -13,13 +13,9 @@ from torch import Tensor, nn
 from ns_talking.fields.base import FieldCondition, FieldDensity
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.triplane_encoding import triplane_encoding
+from ns_talking.modules.decoders import ColourMLP, DensityMLP
 from ns_talking.modules.mlp import MLP
 from ns_talking.modules.region_attention import AudioRegionAttention, EyeRegionAttention
-
-DIRECTION_DIM = 16
-"""Spherical harmonics of degree 4."""
-_MAX_LOG_DENSITY = 15.0
-"""e^15 is opaque at any step; beyond it float32 gradients overflow."""
 
 
 @dataclass
@@ -71,13 +67,13 @@ class TriplaneField(nn.Module):
         self.planes = nn.Parameter(
             torch.empty(3, self.grid.num_entries, config.features_per_level).uniform_(-1e-4, 1e-4)
         )
-        feature_dim = 3 * config.num_levels * config.features_per_level
+        feature_dim = 3 * self.grid.output_dim
+        self.feature_dim = feature_dim
+        """Channels of a point's features."""
         self.audio_attention = AudioRegionAttention(feature_dim, code_dim)
         self.eye_attention = EyeRegionAttention(feature_dim)
-        self.density_mlp = MLP(
-            feature_dim + code_dim + 1, config.hidden_dim, config.hidden_dim, 1 + config.geometry_dim
-        )
-        self.colour_mlp = MLP(DIRECTION_DIM + config.geometry_dim + appearance_dim, config.hidden_dim, 3)
+        self.density_mlp = DensityMLP(feature_dim + code_dim + 1, config.hidden_dim, config.geometry_dim)
+        self.colour_mlp = ColourMLP(config.geometry_dim, appearance_dim, config.hidden_dim, margin=0.001)
         self.uncertainty_mlp = MLP(feature_dim, 32, 1)
 
     def density(self, positions: Float[Tensor, "samples 3"], condition: FieldCondition) -> FieldDensity:
@@ -87,13 +83,19 @@ class TriplaneField(nn.Module):
             positions: Points in the world; those outside the cube have no features.
             condition: Audio code and blink of their frames.
         """
-        features = triplane_encoding((positions + 1) / 2, self.planes, self.grid)
+        return self.decode(self.features_at(positions), condition)
+
+    def features_at(self, positions: Float[Tensor, "samples 3"]) -> Float[Tensor, "samples features"]:
+        """Look up the features of points in the world."""
+        return triplane_encoding((positions + 1) / 2, self.planes, self.grid)
+
+    def decode(self, features: Float[Tensor, "samples features"], condition: FieldCondition) -> FieldDensity:
+        """Evaluate the density of points from their features."""
         code, audio_attention = self.audio_attention(features, condition.audio_code, condition.frame_row)
         blink, eye_attention = self.eye_attention(features, condition.blink, condition.frame_row)
-        hidden = self.density_mlp(torch.cat([features, code, blink], dim=1))
-        log_density, geometry = hidden[:, 0], hidden[:, 1:]
+        density, geometry = self.density_mlp.decode(torch.cat([features, code, blink], dim=1))
         return FieldDensity(
-            density=log_density.float().clamp(max=_MAX_LOG_DENSITY).exp(),
+            density=density,
             geometry=geometry,
             features=features,
             audio_attention=audio_attention,
@@ -107,25 +109,8 @@ class TriplaneField(nn.Module):
         appearance: Float[Tensor, "rays appearance"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
-        """Decode colour in (-0.001, 1.001), so that black and white are reached.
-
-        What depends on the ray alone passes the first layer once per ray, which saves a quarter of the layer.
-
-        Args:
-            geometry: From `density`.
-            directions: Spherical harmonics of the viewing directions.
-            appearance: Appearance code of each ray's frame.
-            ray: Which ray each sample lies on.
-        """
-        first, *rest = self.colour_mlp
-        assert isinstance(first, nn.Linear)
-        split = (DIRECTION_DIM, self.config.geometry_dim, appearance.shape[1])
-        direction_weight, geometry_weight, appearance_weight = first.weight.split(split, dim=1)
-        per_ray = F.linear(directions, direction_weight) + F.linear(appearance, appearance_weight)
-        hidden = F.linear(geometry, geometry_weight) + per_ray.index_select(0, ray)
-        for layer in rest:
-            hidden = layer(hidden)
-        return hidden.sigmoid() * 1.002 - 0.001
+        """Decode the colour of samples; see `ColourMLP`."""
+        return self.colour_mlp.decode(geometry, directions, appearance, ray)
 
     def uncertainty(self, features: Float[Tensor, "samples features"]) -> Float[Tensor, " samples"]:
         """Tell how unpredictable a point's colour is, >= 0; it shapes the planes in no way."""

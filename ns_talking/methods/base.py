@@ -22,11 +22,13 @@ from ns_talking.data.clip_track import clip_track
 from ns_talking.data.decoding import FrameDecoder
 from ns_talking.data.format import HEAD_REGIONS, Portrait
 from ns_talking.data.landmarks import scheme
-from ns_talking.data.lip_shape import inner_lips_mask, lip_shapes
+from ns_talking.data.lip_shape import inner_lips_mask, lip_aperture, lip_shapes
 from ns_talking.data.pixel_samplers import PixelGroup
 from ns_talking.data.portrait_dataset import PortraitDataset
-from ns_talking.driving.features import steps_per_frame
+from ns_talking.data.rest import rest_frames
+from ns_talking.driving.features import voice_of
 from ns_talking.driving.track import Condition, DrivingTrack
+from ns_talking.fields.posed_canvas import PosedCanvas, PosedCanvasConfig
 from ns_talking.fields.torso import TorsoFieldConfig
 from ns_talking.metrics.image import psnr, ssim
 from ns_talking.metrics.lpips import LPIPS
@@ -35,7 +37,9 @@ from ns_talking.pipelines.phases import Phase
 from ns_talking.rendering.layers import over, premultiplied_over
 from ns_talking.rendering.rays import Rays, camera_rays
 from ns_talking.rendering.volume import HeadOutputs
+from ns_talking.utils.device import seeded_generator
 from ns_talking.utils.progress import CONSOLE
+from ns_talking.viewer.panel import TalkingPanel
 
 _CELL_DIAGONAL = 2 * math.sqrt(3) / 128
 """Diagonal of a cell of the peers' 128^3 grid over [-1, 1]: the step they all march with, 6.8 mm."""
@@ -50,11 +54,12 @@ class PortraitModelConfig(ModelConfig):
     """Rays start and end at the head's box, not at fixed distances."""
     eval_num_rays_per_chunk: int = 65_536
     """Rays that are rendered at a time."""
-    audio_features: str = "mel"
-    """Frozen audio features that the dataset must hold."""
+    audio_features: str = "auto"
+    """Frozen audio features that the dataset must hold: mel, hubert, wav2vec2, whisper, or those of a file of another
+    tool. `auto` takes hubert where the dataset holds it, else mel, and is replaced in config.yml by what was taken."""
     audio_code: AudioCodeConfig = field(default_factory=AudioCodeConfig)
     """From audio features to the code that drives the face."""
-    torso: TorsoFieldConfig = field(default_factory=TorsoFieldConfig)
+    torso: PosedCanvasConfig = field(default_factory=TorsoFieldConfig)
     """Neck and shoulders."""
     appearance_dim: int = 4
     """Channels of the appearance code of each training frame; 0 switches it off."""
@@ -66,22 +71,23 @@ class PortraitModelConfig(ModelConfig):
     """Largest random change of the blink value in training, so that values between the seen ones work."""
     entropy_weight: float = 1e-4
     """Weight of the opacity's entropy, which keeps rays from being half transparent."""
+    distortion_weight: float = 0.0
+    """Weight of the spread of a ray's density, which makes surfaces thin; not in the portrait papers."""
     attention_weight: float = 1e-4
-    """Weight, at the end of a phase, of attention to sound outside the face and to blinks at the lips."""
+    """Weight, at the end of a phase, of whatever follows the sound outside the face or the blinks at the lips."""
     use_lpips: bool = True
     """Whether the lips phase adds a perceptual loss; without AlexNet's weights it says so and goes on without."""
     lips_lpips_weight: float = 0.01
     """Weight of the perceptual loss on the square around the lips."""
     patch_lpips_weight: float = 0.1
     """Weight of the perceptual loss on patches from anywhere."""
-    use_uncertainty: bool = True
-    """Whether the head phase weighs rays by their uncertainty, as ER-NeRF's released training does."""
 
 
 class PortraitModel(Model):
     """A head over a torso over a background, driven by a track.
 
-    Subclasses fill in `populate_modules` (after calling this class's), `render_head` and `get_param_groups`.
+    Subclasses fill in `populate_modules` (after calling this class's), `render_head`, `get_param_groups`, and the
+    losses that are theirs alone.
     """
 
     config: PortraitModelConfig
@@ -97,11 +103,15 @@ class PortraitModel(Model):
         self.audio_code: AudioCode = self.config.audio_code.setup(
             feature_channels=features.channels,
             identity=features.identity,
-            steps_per_frame=steps_per_frame(features, self.track.fps),
+            steps_per_frame=features.steps_per_frame(self.track.fps),
             num_lip_points=len(scheme(self.portrait.landmark_scheme).lips),
             num_frames=self.portrait.num_frames,
+            fps=self.track.fps,
+            context=self.track.context,
+            window=features.window,
         )
-        self.torso = self.config.torso.setup()
+        self.torso: PosedCanvas = self.config.torso.setup()
+        self.held_frame: int | None = None  # Frame of the track that is shown whatever the time.
         self.phase = Phase("head", 0, 1)
         self.step = 0
         self._perceptual_loss: LPIPS | None = None
@@ -109,7 +119,8 @@ class PortraitModel(Model):
         decoder = FrameDecoder(self.portrait, self.portrait.width, self.portrait.height)
         self.register_buffer("plate", _as_batch(torch.from_numpy(decoder.background) / 255), persistent=False)
         self.plate: Tensor
-        # Nerfstudio's exporter reads this attribute.
+        # Nerfstudio's viewer looks for the first among the attributes, its exporter for the second.
+        self.panel = TalkingPanel(self)
         self.renderer_rgb = _BackgroundColour()
 
     @abstractmethod
@@ -122,9 +133,16 @@ class PortraitModel(Model):
             condition: What else drives these frames.
         """
 
+    def render_picture(self, rays: Rays, code: Float[Tensor, "1 code"], condition: Condition) -> HeadOutputs:
+        """Render the head in a whole picture of one frame, `eval_num_rays_per_chunk` rays at a time."""
+        chunk = self.config.eval_num_rays_per_chunk
+        parts = [self.render_head(rays[at : at + chunk], code, condition) for at in range(0, len(rays), chunk)]
+        names = [entry.name for entry in fields(HeadOutputs) if getattr(parts[0], entry.name) is not None]
+        return HeadOutputs(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
     def encode_audio(self, condition: Condition) -> Float[Tensor, "frames code"]:
         """Encode the sound of each distinct frame."""
-        return self.audio_code(condition.audio, condition.frame, self.step)
+        return self.audio_code(condition.audio, condition.frame, self.step, condition.voice)
 
     def set_background(self, image: UInt8[np.ndarray, "height width 3"] | None) -> None:
         """Show another scene behind the person.
@@ -143,52 +161,55 @@ class PortraitModel(Model):
 
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Render the rays of a training or evaluation batch."""
-        assert ray_bundle.times is not None
-        condition = self.track.at(ray_bundle.times)
+        condition = self._heard_by(ray_bundle)
+        if "pixel" not in ray_bundle.metadata:  # Nerfstudio's exporter tries rays that belong to no picture.
+            rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.origins[:, :2] * 0, condition.row)
+            return _as_dict(self.render_head(rays, self.encode_audio(condition), condition))
         rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.metadata["pixel"], condition.row)
         if self.training and self.phase.name == "torso":
             torso_rgb, torso_alpha = self.torso(rays.pixels, condition.head_pose, condition.frame, rays.row)
-            background = ray_bundle.metadata["background"]
-            return {"rgb": over(torso_rgb, torso_alpha, background), "background": background}
+            behind = ray_bundle.metadata["background"]
+            return {"rgb": over(torso_rgb, torso_alpha, behind), "background": behind, "torso_alpha": torso_alpha}
         head = self.render_head(rays, self.encode_audio(condition), self._jittered(condition))
-        behind = ray_bundle.metadata["behind"]
-        return {"rgb": premultiplied_over(head.rgb, head.accumulation, behind), **_as_dict(head)}
+        rgb = premultiplied_over(head.rgb, head.accumulation, ray_bundle.metadata["behind"])
+        outputs = {"rgb": rgb, **_as_dict(head)}
+        return outputs if self.training else {**outputs, "depth": _distance(outputs)}
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Any], metrics_dict: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Weigh the losses of the current phase."""
+        """Weigh the losses of the current phase: those of every method, and the method's own."""
         if "accumulation" not in outputs:
             target = over(batch["torso"][:, :3], batch["torso"][:, 3:], outputs["background"])
             return {
                 "torso_rgb": losses.squared_error(outputs["rgb"], target).mean(),
-                "torso_anchors": self.torso.anchor_loss(),
+                **self.torso_losses(outputs),
             }
-        config, progress = self.config, self.phase.progress
-        in_face = batch["in_face"]
-        error = losses.squared_error(outputs["rgb"], batch["image"])
-        result: dict[str, Tensor] = {}
-        # Evaluation renders no uncertainty.
-        uncertainty = outputs.get("uncertainty") if self.phase.name == "head" else None
-        if uncertainty is not None:
-            error = error * losses.uncertainty_weights(uncertainty, progress)
-            likelihood = losses.uncertainty_likelihood(outputs["rgb"], batch["image"], uncertainty, in_face)
-            result["uncertainty"] = progress * likelihood.mean()
-        result["rgb"] = error.mean()
-        result["entropy"] = config.entropy_weight * losses.binary_entropy(outputs["accumulation"])
-        weight = config.attention_weight * progress
-        result["audio_attention"] = weight * losses.outside_face(outputs["audio_attention"], in_face)
-        result["eye_attention"] = weight * losses.eye_audio_overlap(
-            outputs["eye_attention"], outputs["audio_attention"], in_face, config.max_samples
-        )
+        config = self.config
+        result = {
+            "rgb": losses.squared_error(outputs["rgb"], batch["image"]).mean(),
+            "entropy": config.entropy_weight * losses.binary_entropy(outputs["accumulation"]),
+            **self.head_losses(outputs, batch),
+        }
+        if config.distortion_weight and "weights" in outputs:
+            spread = losses.distortion(outputs["weights"], outputs["t"], config.step_size)
+            result["distortion"] = config.distortion_weight * spread.mean()
         if self.phase.name == "lips" and "patch" in batch and (lpips := self._lpips()) is not None:
-            on_lips = int(batch["group"][0]) == PixelGroup.LIPS
+            on_lips = batch["patch_group"] == PixelGroup.LIPS
             patch_weight = config.lips_lpips_weight if on_lips else config.patch_lpips_weight
             patches = [_as_patches(image, batch["patch"]) for image in (outputs["rgb"], batch["image"])]
             result["lpips"] = patch_weight * lpips(*patches)
-        if "perturbation" in outputs:
-            result["perturbation"] = 1e-5 * progress * outputs["perturbation"]
         return result
+
+    def head_losses(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Weigh the losses that only this method's head has; they replace the common ones of the same name."""
+        del outputs, batch
+        return {}
+
+    def torso_losses(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weigh the losses that only this method's torso has."""
+        del outputs
+        return {}
 
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
         """Compute the PSNR of a batch, in dB."""
@@ -196,30 +217,54 @@ class PortraitModel(Model):
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
-        """Render the portrait as one camera sees it, at the camera's time (0 where it has none)."""
+        """Render the portrait as one camera sees it.
+
+        Args:
+            camera: A batch of one. Of the clip, it shows what is heard at its frame's instant, else at its time or 0.
+            obb_box: Is ignored; the head has a box of its own.
+        """
         del obb_box
-        times = camera.times if camera.times is not None else torch.zeros(1, 1)
-        condition = self.track.at(times.view(1).to(self.device))
-        rays = camera_rays(camera, self.device)
+        if self.panel.watches(camera):
+            return self.panel.render(camera)
         size = int(camera.height), int(camera.width)
-        code = self.encode_audio(condition)
-        chunk = self.config.eval_num_rays_per_chunk
-        heads = [self.render_head(rays[at : at + chunk], code, condition) for at in range(0, len(rays), chunk)]
-        head = {name: torch.cat([_as_dict(part)[name] for part in heads]) for name in _as_dict(heads[0])}
-        torso_rgb, torso_alpha = self._torso_layer(rays, camera, condition)
         background = nn.functional.interpolate(self.plate, size, mode="area")[0].permute(1, 2, 0).reshape(-1, 3)
+        pose = camera.camera_to_worlds.view(1, 3, 4)
+        outputs = self.render_rays(camera_rays(camera, self.device), self._heard_at(camera), pose, background)
+        return {name: value.view(*size, -1) for name, value in outputs.items()}
+
+    @torch.no_grad()
+    def render_rays(
+        self,
+        rays: Rays,
+        condition: Condition,
+        pose: Float[Tensor, "1 3 4"],
+        background: Float[Tensor, "rays 3"],
+    ) -> dict[str, Tensor]:
+        """Render all layers along the rays of one camera.
+
+        Args:
+            rays: Any part of a picture.
+            condition: What drives the portrait, one frame.
+            pose: Camera-to-world that the torso follows.
+            background: The scene behind the person along each ray.
+
+        Returns:
+            Tensors with a row per ray; depth is the expected distance in world units, 0 where there is no head.
+        """
+        code = self.encode_audio(condition)
+        head = _as_dict(self.render_picture(rays, code, condition))
+        torso_rgb, torso_alpha = self._torso_layer(rays, pose.to(self.device), condition)
         behind = over(torso_rgb, torso_alpha, background)
-        outputs = {
+        return {
             "rgb": premultiplied_over(head["head_rgb"], head["accumulation"], behind).clamp(0, 1),
             "accumulation": head["accumulation"],
-            "depth": head["depth"],
+            "depth": _distance(head),
             "head_rgb": head["head_rgb"],
             "torso_rgb": torso_rgb,
             "torso_alpha": torso_alpha,
             "audio_attention": head["audio_attention"][:, None],
             "eye_attention": head["eye_attention"][:, None],
         }
-        return {name: value.view(*size, -1) for name, value in outputs.items()}
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Any]
@@ -228,8 +273,6 @@ class PortraitModel(Model):
 
         The head is also judged over the real torso and background, as the peers do, under its own name.
         """
-        # torchmetrics imports transformers where that is installed: seconds that no other method's user should pay.
-
         target, rendered = batch["image"].to(self.device), outputs["rgb"]
         head = torch.isin(batch["parsing"].to(self.device), _head_values(self.device))
         over_real = premultiplied_over(outputs["head_rgb"], outputs["accumulation"], batch["behind"].to(self.device))
@@ -267,6 +310,38 @@ class PortraitModel(Model):
                 f"Fitted lip shape to sound on {len(indices)} frames: correlation {float(fit.correlation[0]):.2f} with "
                 "the tracked shape on parts that the fit did not see."
             )
+        self.measure_rest(dataset, self.track)
+
+    def measure_rest(self, dataset: PortraitDataset, track: DrivingTrack) -> None:
+        """Find how the speaker holds the mouth in the clip's pauses, for the pauses of other sound.
+
+        Args:
+            dataset: The training frames.
+            track: The clip's own track.
+        """
+        portrait, layout = self.portrait, scheme(self.portrait.landmark_scheme)
+        indices = np.array([frame.index for frame in dataset.frames])
+        shapes = lip_shapes(portrait.landmarks[indices], layout)
+        voice = None
+        if portrait.audio is not None:
+            heard = indices if portrait.audio_frames is None else portrait.audio_frames[indices]
+            voice = voice_of(portrait.audio, int(heard.max()) + 1, portrait.fps)[heard]
+        chosen = rest_frames(voice, lip_aperture(shapes, layout))
+        audio = track.at_frames(torch.from_numpy(indices[chosen])).audio
+        inner_lips = torch.from_numpy(inner_lips_mask(layout))
+        self.audio_code.set_rest(audio.to(self.device), torch.from_numpy(shapes[chosen]), inner_lips)
+
+    def _heard_by(self, rays: RayBundle) -> Condition:
+        if self.held_frame is None and rays.times is not None:
+            return self.track.at(rays.metadata.get("host_times", rays.times), self.device)
+        return self.track.at_frames(torch.full((len(rays),), self.held_frame or 0), self.device)
+
+    def _heard_at(self, camera: Cameras) -> Condition:
+        frame = (camera.metadata or {}).get("frame_index") if self.held_frame is None else torch.tensor(self.held_frame)
+        if frame is not None:
+            return self.track.at_frames(frame.view(1).clamp(max=self.track.num_frames - 1).to(self.device))
+        times = camera.times if camera.times is not None else torch.zeros(1, 1)
+        return self.track.at(times.view(1).to(self.device))
 
     def _lpips(self) -> LPIPS | None:
         """Load the perceptual loss when it is first needed; it is no part of the checkpoint."""
@@ -282,13 +357,12 @@ class PortraitModel(Model):
         """Shake the blink values in training."""
         if not self.training:
             return condition
-        generator = torch.Generator().manual_seed(self.step)
-        noise = (torch.rand(len(condition.blink), generator=generator) * 2 - 1) * self.config.blink_noise
-        return replace(condition, blink=condition.blink + noise.to(condition.blink.device))
+        blink = condition.blink
+        noise = torch.rand(blink.shape, generator=seeded_generator(self.step, blink.device), device=blink.device)
+        return replace(condition, blink=blink + (noise * 2 - 1) * self.config.blink_noise)
 
-    def _torso_layer(self, rays: Rays, camera: Cameras, condition: Condition) -> tuple[Tensor, Tensor]:
+    def _torso_layer(self, rays: Rays, pose: Float[Tensor, "1 3 4"], condition: Condition) -> tuple[Tensor, Tensor]:
         """Evaluate the torso where it may be, under the pose that the camera really has."""
-        pose = camera.camera_to_worlds.view(1, 3, 4).to(self.device)
         seen = self.torso.occupied(rays.pixels).nonzero()[:, 0]
         rgb, alpha = rays.pixels.new_zeros(len(rays), 3), rays.pixels.new_zeros(len(rays), 1)
         if len(seen):
@@ -313,6 +387,11 @@ def _as_batch(image: Float[Tensor, "height width 3"]) -> Float[Tensor, "1 3 heig
 
 def _as_patches(rgb: Float[Tensor, "rays 3"], side: int) -> Float[Tensor, "batch 3 side side"]:
     return rgb.view(-1, side, side, 3).permute(0, 3, 1, 2)
+
+
+def _distance(head: dict[str, Tensor]) -> Float[Tensor, "rays 1"]:
+    """Expected distance along each ray of what is seen, without what is seen through it."""
+    return head["depth"] / head["accumulation"].clamp(min=1e-6)
 
 
 def _as_dict(head: HeadOutputs) -> dict[str, Tensor]:

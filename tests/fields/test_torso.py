@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
+from ns_talking.fields.euler_torso import EulerTorsoField, EulerTorsoFieldConfig
+from ns_talking.fields.posed_canvas import PosedCanvasConfig
 from ns_talking.fields.torso import TorsoField, TorsoFieldConfig
+
+KINDS = [TorsoFieldConfig, EulerTorsoFieldConfig]
 
 
 def pose(x: float = 0.0) -> torch.Tensor:
@@ -23,9 +30,29 @@ def test_anchors_project_to_where_a_pinhole_camera_sees_them() -> None:
     torch.testing.assert_close(torso.encode_pose(pose())[0], torch.tensor(expected), atol=1e-6, rtol=1e-5)
 
 
-def test_another_pose_deforms_the_torso() -> None:
+def test_euler_angles_are_those_of_scipy_and_zero_from_in_front() -> None:
+    torso = EulerTorsoField(EulerTorsoFieldConfig())
+    torch.testing.assert_close(torso.encode_pose(pose())[0], torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 3.3]))
+    angles = np.array([0.2, -0.4, 0.1])
+    face_to_world = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    turned = np.eye(4)[None, :3]
+    turned[0, :, :3] = face_to_world @ Rotation.from_euler("XYZ", angles).as_matrix()
+    np.testing.assert_allclose(torso.encode_pose(torch.from_numpy(turned).float())[0, :3], angles, atol=1e-6)
+
+
+def test_the_pseudo_3d_torso_has_the_layers_of_the_released_model() -> None:
+    torso = EulerTorsoField(EulerTorsoFieldConfig())
+    deformation, picture = (
+        [layer.weight.numel() for layer in mlp if hasattr(layer, "weight")]
+        for mlp in (torso.deformation_mlp, torso.torso_mlp)
+    )
+    assert (sum(deformation), sum(picture)) == (10_880, 5_504)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_pose_deforms_the_torso(kind: type[PosedCanvasConfig]) -> None:
     torch.manual_seed(0)
-    torso = TorsoField(TorsoFieldConfig())
+    torso = kind().setup()
     torch.nn.init.normal_(torso.table)
     where, row = pixels(64), torch.zeros(64, dtype=torch.long)
     still = torso(where, pose(), torch.zeros(1, dtype=torch.long), row)[0]
@@ -33,9 +60,10 @@ def test_another_pose_deforms_the_torso() -> None:
     assert float((still - moved).detach().abs().max()) > 1e-3
 
 
-def test_rays_of_two_frames_are_those_of_each_frame() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_rays_of_two_frames_are_those_of_each_frame(kind: type[PosedCanvasConfig]) -> None:
     torch.manual_seed(0)
-    torso = TorsoField(TorsoFieldConfig()).eval()
+    torso = kind().setup().eval()
     torch.nn.init.normal_(torso.table)
     where = pixels(6)
     both = torso(where, torch.cat([pose(), pose(0.3)]), torch.tensor([0, 5]), torch.tensor([0, 1, 0, 1, 0, 1]))[0]

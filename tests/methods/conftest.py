@@ -1,4 +1,4 @@
-"""A tiny portrait and an ER-NeRF on it."""
+"""A tiny portrait and the registered methods on it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from declared import METHODS
+from nerfstudio.plugins.types import MethodSpecification
 from portraits import write_tiny_portrait
 
-from ns_talking.methods.er_nerf import ERNeRFModelConfig, er_nerf
-from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.rendering.occupancy import OccupancyGridConfig
+from ns_talking.utils.registry import lookup
+
+
+def specification(method: str) -> MethodSpecification:
+    return lookup(METHODS, method, "methods")
 
 
 @pytest.fixture(scope="session")
@@ -21,22 +26,26 @@ def tiny_portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_portrait(tmp_path_factory.mktemp("portrait") / "tiny", num_frames=22, size=32)
 
 
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    """Every method in turn, unless a test chooses."""
+    return request.param
+
+
 @pytest.fixture
-def make_pipeline(tiny_portrait: Path) -> Callable[..., PortraitPipeline]:
-    """Builds the pipeline of the registered method on the tiny portrait, small enough for a test."""
+def make_pipeline(tiny_portrait: Path, method: str) -> Callable[..., PortraitPipeline]:
+    """Builds the pipeline of a registered method on the tiny portrait, small enough for a test."""
 
     def make(test_mode: str = "val", **model: object) -> PortraitPipeline:
-        config = deepcopy(er_nerf.config.pipeline)
+        config = deepcopy(specification(method).config.pipeline)
         config.datamanager.data = tiny_portrait
         config.datamanager.working_size = None
         config.datamanager.train_num_rays_per_batch = 256
         config.datamanager.frames_per_batch = 4
         config.datamanager.seed = 0
-        options = {
-            "audio_code": AudioCodeConfig(),
-            "occupancy": OccupancyGridConfig(resolution=16, update_interval=4),
-        } | model
-        config.model = ERNeRFModelConfig(**options)  # type: ignore[arg-type] # Checked by the dataclass's users.
+        config.model = type(config.model)(
+            **{"occupancy": OccupancyGridConfig(resolution=16, update_interval=4), **model}
+        )
         pipeline = config.setup(device="cpu", test_mode=test_mode)
         assert isinstance(pipeline, PortraitPipeline)
         return pipeline

@@ -1,0 +1,183 @@
+"""A lattice over the head whose vertices talk to each other and to the sound, and move what lies between them.
+
+This is our reconstruction of what the abstract of ER-NeRF++ (Li et al., Information Fusion 110, 2024) calls a
+Deformation Grid Transformer, "the reuse of cross-regional spatial features for large motion representation". Neither
+equations nor sizes of the original are public. The grid is a lattice of tokens, the transformer lets its regions
+exchange what they know of each other, and a point reuses the features of the place that the lattice sends it to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from nerfstudio.configs.base_config import InstantiateConfig
+from torch import Tensor, nn
+
+from ns_talking.fields.base import FieldCondition
+from ns_talking.fields.deformed import DeformedField
+from ns_talking.fields.triplane import TriplaneField
+from ns_talking.modules.embeddings import frequency_encoding
+from ns_talking.modules.token_exchange import TokenExchange
+
+_PLACE_DEGREE = 4
+
+
+@dataclass
+class MotionLatticeConfig(InstantiateConfig):
+    """Lattice of deformation tokens."""
+
+    _target: type = field(default_factory=lambda: MotionLattice)
+    resolution: tuple[int, int, int] = (16, 8, 16)
+    """Vertices across (x), in depth (y) and up (z)."""
+    token_dim: int = 64
+    """Channels of a token."""
+    num_heads: int = 4
+    """Heads of every attention."""
+    num_blocks: int = 2
+    """Rounds of listening to the sound and to the other regions."""
+    num_audio_tokens: int = 8
+    """Tokens that the audio code is spread over."""
+    max_offset: float = 0.15
+    """Longest offset along an axis in world units (25 cm)."""
+
+
+class MotionLattice(nn.Module):
+    """From an audio code and a blink to the offsets of a lattice's vertices.
+
+    A vertex knows the features of its place and where it is. In every block it listens to the sound, to the blink and
+    to an empty token, which lets it not listen; then to the other vertices. The last layer begins at zero, so that a
+    fresh lattice moves nothing. Vertices around which the head can never be are left out and move nothing.
+
+    Args:
+        config: Sizes.
+        feature_dim: Channels of the features of a place.
+        code_dim: Channels of the audio code.
+        bounds: Lower and upper corner of the box that the lattice spans.
+    """
+
+    def __init__(
+        self, config: MotionLatticeConfig, feature_dim: int, code_dim: int, bounds: Float[Tensor, "2 3"]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.token_dim
+        axes = [torch.linspace(0, 1, count) for count in config.resolution]
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, 3)
+        self.register_buffer("bounds", bounds.float(), persistent=False)
+        self.register_buffer("places", bounds[0] + places * (bounds[1] - bounds[0]), persistent=False)
+        self.register_buffer("active", torch.ones(len(places), dtype=torch.bool))
+        self.bounds: Tensor
+        self.places: Tensor
+        self.active: Tensor
+        self.token = nn.Linear(feature_dim + 3 * (1 + 2 * _PLACE_DEGREE), dim)
+        self.listen = nn.Linear(code_dim, config.num_audio_tokens * dim)
+        self.look = nn.Linear(1, dim)
+        self.nothing = nn.Parameter(torch.zeros(1, 1, dim))
+        self.blocks = nn.ModuleList(TokenExchange(dim, config.num_heads) for _ in range(config.num_blocks))
+        self.offset = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))
+        last = self.offset[1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    @torch.no_grad()
+    def restrict(self, occupied: Bool[Tensor, "width depth height"]) -> None:
+        """Leave out vertices none of whose cells may hold anything.
+
+        Args:
+            occupied: Which parts of the same box may.
+        """
+        cells = [count - 1 for count in self.config.resolution]
+        pooled = F.adaptive_max_pool3d(occupied[None, None].float(), cells)
+        around = F.max_pool3d(F.pad(pooled, (1,) * 6), 2, stride=1)
+        self.active.copy_(around.view(-1) > 0)
+
+    def forward(
+        self,
+        features: Float[Tensor, "vertices features"],
+        code: Float[Tensor, "frames code"],
+        blink: Float[Tensor, " frames"],
+    ) -> Float[Tensor, "frames 3 width depth height"]:
+        """Find the offsets of all vertices in world units.
+
+        Args:
+            features: Features at the places of the active vertices.
+            code: Audio code of each frame.
+            blink: What drives the eyes in each frame.
+        """
+        config, num_frames = self.config, len(code)
+        places = frequency_encoding(self.places[self.active], _PLACE_DEGREE)
+        tokens = self.token(torch.cat([features, places], dim=1)).expand(num_frames, -1, -1)
+        heard = self.listen(code).view(num_frames, config.num_audio_tokens, -1)
+        seen = self.look(blink[:, None])[:, None]
+        context = torch.cat([heard, seen, self.nothing.expand(num_frames, -1, -1)], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens, context)
+        offsets = self.offset(tokens).float().tanh() * config.max_offset
+        lattice = offsets.new_zeros(num_frames, len(self.places), 3)
+        lattice = lattice.index_copy(1, self.active.nonzero()[:, 0], offsets)
+        return lattice.transpose(1, 2).reshape(num_frames, 3, *config.resolution)
+
+    def moved(
+        self, field: TriplaneField, code: Float[Tensor, "frames code"], blink: Float[Tensor, " frames"]
+    ) -> LatticeField:
+        """Give a field as it is when the lattice has moved it; no gradient reaches its planes through the tokens."""
+        features = field.features_at(self.places[self.active]).detach()
+        return LatticeField(field, self(features, code, blink), self.bounds)
+
+
+class LatticeField(DeformedField):
+    """A field that shows, at each point, what lies where the lattice around it points to.
+
+    Args:
+        field: The field at rest.
+        lattice: Offsets of the vertices, in world units.
+        bounds: Lower and upper corner of the lattice.
+    """
+
+    def __init__(
+        self,
+        field: TriplaneField,
+        lattice: Float[Tensor, "frames 3 width depth height"],
+        bounds: Float[Tensor, "2 3"],
+    ) -> None:
+        super().__init__(field)
+        self.lattice = lattice
+        self.bounds = bounds
+
+    def fetch(
+        self, positions: Float[Tensor, "samples 3"], condition: FieldCondition
+    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, " samples"]]:
+        """Fetch the features from where the lattice points to."""
+        low, high = self.bounds
+        offset = interpolated(self.lattice, (positions - low) / (high - low), condition.frame_row)
+        # The gradient of a norm is undefined at zero, where a fresh lattice is.
+        return self.field.features_at(positions + offset), (offset.square().sum(dim=1) + 1e-12).sqrt()
+
+    def roughness(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring vertices' offsets, as a share of the distance in vertices."""
+        return torch.stack([self.lattice.diff(dim=axis).square().mean() for axis in (2, 3, 4)]).sum()
+
+
+def interpolated(
+    lattice: Float[Tensor, "frames channels width depth height"],
+    points: Float[Tensor, "samples 3"],
+    row: Int[Tensor, " samples"],
+) -> Float[Tensor, "samples channels"]:
+    """Read a lattice between its vertices, trilinearly, each point in its own frame's.
+
+    Args:
+        lattice: Values at the vertices, which reach from end to end of the unit cube.
+        points: Coordinates in the unit cube; those outside read its surface.
+        row: Frame of every point.
+    """
+    num_frames, num_channels, width, depth, height = lattice.shape
+    # All frames' lattices stand one behind the other along x; no point lies between two of them.
+    volume = lattice.transpose(0, 1).reshape(1, num_channels, num_frames * width, depth, height)
+    inside = points.float().clamp(0, 1)
+    x = (row * width + inside[:, 0] * (width - 1)) / max(num_frames * width - 1, 1)
+    grid = torch.stack([inside[:, 2], inside[:, 1], x], dim=1) * 2 - 1
+    return F.grid_sample(volume, grid[None, None, None], align_corners=True)[0, :, 0, 0].t()
