@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ns_talking.audio.base import FeatureTable, num_frames_of
+from ns_talking.audio.base import FeatureTable
+from ns_talking.audio.base import num_frames_of as num_frames_of
 from ns_talking.driving.windows import CONTEXT, context_windows
+from ns_talking.utils.device import upload
 
 Pose = Literal["track", "still"]
+Silence = Literal["rest", "off"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Condition:
     """0 open, 1 closed."""
     head_pose: Float[Tensor, "frames 3 4"]
     """Camera-to-world, OpenGL axes: the head stands still and the camera moves around it."""
+    voice: Float[Tensor, " frames"]
+    """1 while somebody speaks, 0 in pauses, in which the mouth rests."""
     frame: Int[Tensor, " frames"]
     """Index in the track, ascending, each once."""
     row: Int[Tensor, " rays"]
@@ -46,6 +51,8 @@ class DrivingTrack:
     """Audio windows per frame."""
     source_frames: Int[np.ndarray, " sources"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Frame of the clip that lends its pose and blink to each frame; left out, the track is the clip's own."""
+    voice: Float[np.ndarray, " frames"] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    """Voice activity of each frame; left out, the sound moves the mouth in pauses as well."""
 
     def __post_init__(self) -> None:
         if len(self.blink) != len(self.head_poses) or len(self.blink) == 0:
@@ -55,6 +62,8 @@ class DrivingTrack:
             )
         if len(self.source_frames) == 0:
             object.__setattr__(self, "source_frames", np.arange(len(self.blink)))
+        if len(self.voice) == 0:
+            object.__setattr__(self, "voice", np.ones(len(self.blink), dtype=np.float32))
 
     @property
     def num_frames(self) -> int:
@@ -82,38 +91,41 @@ class DrivingTrack:
         nearest = torch.floor(times.double() * self.num_frames + 0.5).long()
         return nearest.clamp(0, self.num_frames - 1)
 
-    def at(self, times: Float[Tensor, "*rays"]) -> Condition:
+    def at(self, times: Float[Tensor, "*rays"], device: torch.device | None = None) -> Condition:
         """Say what drives the portrait at the instant of each ray.
 
         Args:
             times: In [0, 1] over the track, one per ray; a trailing axis of length 1 is welcome.
+            device: Where the answer is needed; None answers on the device of `times`. Times in the host's memory spare
+                the program waiting for a GPU.
 
         Returns:
-            Tensors on the device of `times`, without gradients.
+            Tensors without gradients.
         """
-        return self.at_frames(self.frames(times.detach()))
+        return self.at_frames(self.frames(times.detach()), device)
 
-    def at_frames(self, frames: Int[Tensor, "*rays"]) -> Condition:
+    def at_frames(self, frames: Int[Tensor, "*rays"], device: torch.device | None = None) -> Condition:
         """Say what drives the portrait in the frame of each ray.
 
         Args:
             frames: Indices in the track, one per ray.
+            device: Where the answer is needed; None answers on the device of `frames`.
 
         Raises:
             IndexError: When a frame lies outside the track.
         """
-        frame, row = _distinct(frames.reshape(-1))
-        index = frame.cpu().numpy()
+        device = device or frames.device
+        index, row = _distinct(frames.reshape(-1).cpu().numpy())
         if len(index) and (index[0] < 0 or index[-1] >= self.num_frames):
             raise IndexError(f"The track has frames 0 .. {self.num_frames - 1}, asked for {index[0]} .. {index[-1]}.")
         audio = context_windows(self.features, index, self.fps, self.context)
-        device = frames.device
         return Condition(
-            audio=torch.from_numpy(audio).to(device),
-            blink=torch.from_numpy(np.asarray(self.blink[index], dtype=np.float32)).to(device),
-            head_pose=torch.from_numpy(np.asarray(self.head_poses[index, :3], dtype=np.float32)).to(device),
-            frame=frame,
-            row=row,
+            audio=upload(audio, device),
+            blink=upload(np.asarray(self.blink[index], dtype=np.float32), device),
+            head_pose=upload(np.asarray(self.head_poses[index, :3], dtype=np.float32), device),
+            voice=upload(np.asarray(self.voice[index], dtype=np.float32), device),
+            frame=upload(index, device),
+            row=torch.zeros(frames.numel(), dtype=torch.long, device=device) if row is None else upload(row, device),
         )
 
 
@@ -123,6 +135,7 @@ def driven(
     num_frames: int | None = None,
     pose: Pose = "track",
     start_frame: int | None = None,
+    voice: Float[np.ndarray, " frames"] | None = None,
 ) -> DrivingTrack:
     """Let other sound drive a portrait, with the poses and blinks of its clip.
 
@@ -134,6 +147,7 @@ def driven(
             blink as in the clip.
         start_frame: Frame of the clip that lends the first pose and blink. None: 0, and for `still` the pose nearest
             to the clip's mean.
+        voice: Voice activity of each frame, for the mouth to rest in pauses; None lets the sound move it throughout.
 
     Raises:
         ValueError: When `start_frame` lies outside the clip, or `pose` is unknown.
@@ -150,7 +164,13 @@ def driven(
         held = nearest_to_mean(track.head_poses) if start_frame is None else start_frame
         head_poses = np.broadcast_to(track.head_poses[held], (num_frames, 4, 4))
     return DrivingTrack(
-        features, track.blink[source], head_poses, track.fps, track.context, track.source_frames[source]
+        features,
+        track.blink[source],
+        head_poses,
+        track.fps,
+        track.context,
+        track.source_frames[source],
+        np.ones(num_frames, dtype=np.float32) if voice is None else voice,
     )
 
 
@@ -170,9 +190,18 @@ def nearest_to_mean(head_poses: Float[np.ndarray, "frames 4 4"]) -> int:
     return int(np.argmin(((flat - flat.mean(0)) ** 2).sum(1)))
 
 
-def _distinct(frames: Int[Tensor, " rays"]) -> tuple[Int[Tensor, " frames"], Int[Tensor, " rays"]]:
-    """`torch.unique` with a short cut for the rays of one image, which would be sorted for nothing."""
-    if len(frames) and bool((frames == frames[0]).all()):
-        return frames[:1].clone(), torch.zeros_like(frames)
-    frame, row = torch.unique(frames, return_inverse=True)
-    return frame, row
+def _distinct(
+    frames: Int[np.ndarray, " rays"],
+) -> tuple[Int[np.ndarray, " frames"], Int[np.ndarray, " rays"] | None]:
+    """Distinct frames, ascending, and the place of every ray's among them; None where there is but one.
+
+    Rays come frame by frame as a rule, which spares sorting them.
+    """
+    starts = np.flatnonzero(np.diff(frames, prepend=frames[:1] - 1))
+    index = frames[starts]
+    if len(index) == 1:
+        return index, None
+    if (np.diff(index) > 0).all():
+        return index, np.repeat(np.arange(len(index)), np.diff(starts, append=len(frames)))
+    index, row = np.unique(frames, return_inverse=True)
+    return index, row.reshape(-1)

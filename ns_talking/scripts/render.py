@@ -2,61 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from ns_talking.audio.io import read_audio
+from ns_talking.provenance.certificate import credential
+from ns_talking.provenance.marking import Mark, make_mark
+from ns_talking.utils.alpha_video import PngSequenceWriter, check_transparent, transparent_writer
+from ns_talking.utils.backgrounds import covering, is_video, read_background, video_background
 from ns_talking.utils.contact_sheet import write_contact_sheet
+from ns_talking.utils.files import sha256
 from ns_talking.utils.media import file_start_s, open_media
+from ns_talking.utils.paste_back import PasteBack
 from ns_talking.utils.progress import CONSOLE, progress
-from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video import VideoWriter, video_info
 
 if TYPE_CHECKING:
-    from nerfstudio.cameras.cameras import Cameras
-
     from ns_talking.driving.track import DrivingTrack
+    from ns_talking.pipelines.control import Controls
+    from ns_talking.pipelines.frames import Lens
     from ns_talking.pipelines.portrait import PortraitPipeline
 
-
-@dataclass(frozen=True)
-class Lens:
-    """What all cameras of a video have in common."""
-
-    width: int
-    height: int
-    focal_px: float
-    centre_px: tuple[float, float]
-    """Principal point, x and y."""
-
-    def camera(self, head_pose: Float[np.ndarray, "4 4"], time: float) -> Cameras:
-        """Build Nerfstudio's camera, a batch of one.
-
-        Args:
-            head_pose: Camera-to-world.
-            time: In [0, 1] over the driving track.
-        """
-        import torch
-        from nerfstudio.cameras.cameras import Cameras
-
-        return Cameras(
-            camera_to_worlds=torch.from_numpy(np.asarray(head_pose[None, :3], dtype=np.float32)),
-            fx=self.focal_px,
-            fy=self.focal_px,
-            cx=self.centre_px[0],
-            cy=self.centre_px[1],
-            width=self.width,
-            height=self.height,
-            times=torch.tensor([[time]]),
-        )
+UNMARKED = "unmarked.jsonl"
+"""Log, beside the config, of the videos that were rendered without a mark."""
 
 
 @dataclass
@@ -72,11 +50,24 @@ class Render:
     audio: Path
     """Sound or video file with the speech."""
     output: Path
-    """The mp4 to write."""
-    pose: Literal["track", "still"] = "track"
-    """`track` moves the head as in the clip, `still` holds it; the eyes blink either way."""
+    """The mp4 to write; without a background .mov, .webm, or a folder of PNG files."""
+    pose: str = "track"
+    """`track` moves the head as in the clip, `still` holds it. A dataset (folder) lends how its head moves around its
+    usual pose; a file (.npy, .json) holds camera-to-world matrices, taken as they stand. All but `still` are played
+    forward and backward."""
+    smooth: float = 0.0
+    """Smooth the head's motion: standard deviation of the Gaussian in seconds; 0.08 takes trembling away."""
+    blink: str = "track"
+    """`track` blinks as in the clip, `off` never, `natural` some 15 times a minute; or a file (.npy, .csv) with one
+    number per frame, 0 open to 1 closed, for example OpenFace's."""
+    eyes: float | None = None
+    """How far the lids are closed at least, 0 wide open to 1 shut; left out, as the blinks say."""
     background: str | None = None
-    """Image file, or colour such as white, '#204080' or 32,64,128; left out, the clip's own background."""
+    """Image or video file; colour such as white, '#204080' or 32,64,128; or `transparent`, for an output that ends in
+    .mov (ProRes 4444), .webm (VP9) or nothing (a folder of PNG files). Left out, the clip's own background."""
+    paste_back: Path | None = None
+    """The video that was processed: each frame is put back into the one that lent its pose, at full size and with a
+    soft edge."""
     start: float = 0.0
     """Where in the audio the video starts, in seconds."""
     end: float | None = None
@@ -88,38 +79,63 @@ class Render:
     for `still` the one nearest to the mean pose."""
     crf: int = 18
     """Quality of the video: 0 is lossless, 51 the worst; 6 more halve the size of the file."""
+    silence: Literal["rest", "off"] = "rest"
+    """While nobody speaks, `rest` eases the mouth to how the speaker holds it in the clip's own pauses; `off` lets
+    every sound move it."""
+    features: Path | None = None
+    """Audio features of the sound (.npy), for a portrait trained on those of another tool."""
     data: Path | None = None
     """The dataset that the portrait was trained on, where it was moved."""
     contact_sheet: Path | None = None
     """PNG to write with 24 frames of the video and their times."""
+    mark: bool = True
+    """Say in the video, by a signed C2PA manifest and plain metadata, that it is synthetic. With `--no-mark` the duty
+    to say so, which many countries have by law, is yours alone; that is noted in unmarked.jsonl beside the config."""
+    certificate: Path | None = None
+    """PEM file with your certificate chain to sign with; left out, what NS_TALKING_CERTIFICATE names, else a
+    certificate made on this machine, which readers call untrusted."""
+    private_key: Path | None = None
+    """PEM file with the certificate's private key; left out, what NS_TALKING_PRIVATE_KEY names."""
 
     def main(self) -> None:
         """Render."""
         self._check()
-        background = None if self.background is None else read_background(self.background)
+        from ns_talking.pipelines.control import controlled
+        from ns_talking.pipelines.frames import clip_lens, frames_between
+        from ns_talking.pipelines.origin import portrait_origin
         from ns_talking.scripts.loading import load_portrait
 
         pipeline = load_portrait(self.load_config, self.data)
+        paste = None
+        if self.paste_back is not None:
+            paste = PasteBack(self.paste_back, pipeline.portrait_model.portrait.folder)
         with tempfile.TemporaryDirectory(prefix="ns-talking-", ignore_cleanup_errors=True) as folder:
             track = pipeline.set_audio(
-                self.audio, self.pose, output=Path(folder) / "features.npy", start_frame=self.start_frame
+                self.audio,
+                "still" if self.pose == "still" else "track",
+                output=Path(folder) / "features.npy",
+                start_frame=self.start_frame,
+                silence=self.silence,
+                features=self.features,
             )
+            track = pipeline.portrait_model.track = controlled(track, pipeline.clip_track, self._controls())
             frames = frames_between(track, self.start, self.end)
             lens = clip_lens(pipeline, self.size)
-            width, height = lens.width, lens.height
-            if background is not None:
-                pipeline.portrait_model.set_background(covering(background, width, height))
+            width, height = (lens.width, lens.height) if paste is None else (paste.width, paste.height)
             CONSOLE.print(f"Read {self.audio}: {track.features.duration_s:.1f} s of {track.features.name} features")
-            with open_media(self.audio) as container:
-                sound_start_s = file_start_s(container) + frames.start / track.fps
+            mark = None
+            if self.mark:
+                origin = portrait_origin(pipeline, composite=paste is not None)
+                mark = make_mark(origin, self.certificate, self.private_key)
+            images = self._images(pipeline, track, frames, lens)
+            if paste is not None:
+                images = paste.pasted(images, track.source_frames[frames.start : frames.stop].tolist())
             started_s = time.monotonic()
             with (
-                VideoWriter(
-                    self.output, width, height, track.fps, self.audio, self.crf, audio_start_s=sound_start_s
-                ) as writer,
+                self._writer(width, height, track.fps, frames.start, mark) as writer,
                 progress("Rendering", total=len(frames), unit="frames") as advance,
             ):
-                for image in render_frames(pipeline, track, frames, lens):
+                for image in images:
                     writer.write(image)
                     advance()
             rate = len(frames) / (time.monotonic() - started_s)
@@ -127,119 +143,120 @@ class Render:
             f"Wrote {self.output} ({len(frames) / track.fps:.1f} s, {width} x {height} px, {track.fps:g} fps; "
             f"rendered at {rate:.1f} frames/s)"
         )
+        if not self.mark:
+            self._note_unmarked()
         if self.contact_sheet is not None:
             write_contact_sheet(self.output, len(frames), self.contact_sheet, track.fps)
             CONSOLE.print(f"Wrote {self.contact_sheet}")
+
+    @property
+    def _transparent(self) -> bool:
+        return self.background == "transparent"
+
+    def _controls(self) -> Controls:
+        from ns_talking.pipelines.control import Controls
+
+        return Controls(self.pose, self.blink, self.eyes, self.smooth)
+
+    def _images(
+        self, pipeline: PortraitPipeline, track: DrivingTrack, frames: range, lens: Lens
+    ) -> Iterator[UInt8[np.ndarray, "height width channels"]]:
+        """Render the frames over the background asked for."""
+        from ns_talking.pipelines.frames import over_moving, render_frames
+
+        images = render_frames(pipeline, track, frames, lens, self._transparent)
+        if self.background is None or self._transparent:
+            return images
+        if is_video(self.background):
+            backgrounds = video_background(Path(self.background), track.fps, frames.start)
+            return over_moving(pipeline, images, backgrounds, lens)
+        pipeline.portrait_model.set_background(covering(read_background(self.background), lens.width, lens.height))
+        return images
+
+    def _writer(
+        self, width: int, height: int, fps: float, first: int, mark: Mark | None
+    ) -> VideoWriter | PngSequenceWriter:
+        with open_media(self.audio) as container:
+            start_s = file_start_s(container) + first / fps
+        if self._transparent:
+            if mark is not None and self.output.suffix == "":
+                CONSOLE.print(
+                    "PNG files carry no mark: say where you show them that they are synthetic.", style="yellow"
+                )
+            return transparent_writer(self.output, width, height, fps, self.audio, self.crf, start_s, "", mark)
+        return VideoWriter(
+            self.output, width, height, fps, self.audio, self.crf, audio_start_s=start_s, comment="", mark=mark
+        )
+
+    def _note_unmarked(self) -> None:
+        """Write down that a video left without its mark, where the portrait is."""
+        from ns_talking.scripts.loading import find_config
+
+        CONSOLE.print(
+            f"{self.output} does not say that it is synthetic (--no-mark). Saying so where you show it is up to you.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+        log = find_config(self.load_config).parent / UNMARKED
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        entry = {
+            "time": now,
+            "video": self.output.name,
+            "sha256": sha256(self.output) if self.output.is_file() else None,
+        }
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
 
     def _check(self) -> None:
         """Refuse what cannot work before the seconds that loading takes."""
         from ns_talking.scripts.loading import find_config
 
-        find_config(self.load_config)
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(
-                f"--start {self.start:g} --end {'' if self.end is None else f'{self.end:g}'} leaves nothing to render. "
-                "The start has to be 0 or more, and the end after it."
-            )
+        config = find_config(self.load_config)
+        if not self.mark:
+            _check_writable(config.parent / UNMARKED)
+        elif self.certificate is not None or self.private_key is not None:
+            credential(self.certificate, self.private_key)
+        check_span(self.start, self.end)
         if self.size is not None and self.size < 16:
             raise ValueError(f"--size {self.size} is too small for a portrait. Choose 16 pixels or more.")
         if self.output.is_dir():
             raise ValueError(f"--output {self.output} is a folder. Name the file as well: {self.output / 'out.mp4'}")
-        VideoWriter(self.output, 2, 2, 25.0, None, self.crf)
+        if self._transparent:
+            check_transparent(self.output)
+        else:
+            VideoWriter(self.output, 2, 2, 25.0, None, self.crf)
+            if self.background is not None and is_video(self.background):
+                video_info(Path(self.background))
+            elif self.background is not None:
+                read_background(self.background)
         _check_writable(self.output)
         if self.contact_sheet is not None:
             _check_writable(self.contact_sheet)
+            if self.output.suffix == "":
+                raise ValueError("--contact-sheet shows frames of a video, and --output is a folder of PNG files.")
+        if self.paste_back is not None and (self.pose != "track" or self.background is not None):
+            raise ValueError(
+                "--paste-back puts the head back onto the body that was filmed with it, so it goes with --pose track "
+                "and the clip's own background. Leave --pose and --background out."
+            )
         if self.audio.exists() and self.output.exists() and self.audio.samefile(self.output):
             raise ValueError(f"--audio and --output are the same file, {self.output}. Name another output.")
         read_audio(self.audio, duration_s=0.1)
+        self._controls().check()
 
 
-def frames_between(track: DrivingTrack, start_s: float, end_s: float | None) -> range:
-    """Choose the frames of a part of a track; it looks the same as in the whole.
-
-    Raises:
-        ValueError: When the start lies behind the end of the sound.
-    """
-    start = int(start_s * track.fps + 0.5)
-    end = track.num_frames if end_s is None else min(track.num_frames, max(start + 1, int(end_s * track.fps + 0.5)))
-    if start >= track.num_frames:
-        raise ValueError(f"--start {start_s:g} lies behind the end of the audio, which lasts {track.duration_s:.2f} s.")
-    return range(start, end)
-
-
-def render_frames(
-    pipeline: PortraitPipeline, track: DrivingTrack, frames: range, lens: Lens
-) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Render frames of a track one by one.
-
-    Args:
-        pipeline: The portrait; its model uses the track already.
-        track: What drives it.
-        frames: Which frames of the track.
-        lens: Focal length and size of the pictures.
-    """
-    import torch
-
-    for frame in frames:
-        camera = lens.camera(track.head_poses[frame], frame / track.num_frames)
-        rgb = pipeline.model.get_outputs_for_camera(camera)["rgb"]
-        yield (rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
-
-
-def read_background(text: str) -> UInt8[np.ndarray, "height width 3"]:
-    """Read an image file, or a colour as an image of one pixel.
+def check_span(start_s: float, end_s: float | None) -> None:
+    """Refuse a part of the sound that is empty.
 
     Raises:
-        ValueError: When it is neither.
+        ValueError: When the end does not lie behind the start, or the start before the sound.
     """
-    from PIL import ImageColor
-
-    path = Path(text)
-    if path.is_file():
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise ValueError(f"--background {path} is not an image that can be read. Use png or jpg.")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    try:
-        numbers = text.split(",")
-        rgb = tuple(map(int, numbers)) if numbers[0].strip().isdigit() else ImageColor.getrgb(text)[:3]
-    except ValueError:
-        rgb = ()
-    if len(rgb) != 3 or not all(0 <= level <= 255 for level in rgb):
+    if start_s < 0 or (end_s is not None and end_s <= start_s):
         raise ValueError(
-            f"--background {text!r} is neither an image file nor a colour. Colours are written as white, '#204080' or "
-            "32,64,128."
+            f"--start {start_s:g} --end {'' if end_s is None else f'{end_s:g}'} leaves nothing to render. "
+            "The start has to be 0 or more, and the end after it."
         )
-    return np.array(rgb, dtype=np.uint8)[None, None]
-
-
-def covering(
-    image: UInt8[np.ndarray, "source_height source_width 3"], width: int, height: int
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Scale an image to cover a frame, cutting off what stands out on both sides."""
-    scale = max(width / image.shape[1], height / image.shape[0])
-    size = max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale))
-    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return np.ascontiguousarray(scaled[top : top + height, left : left + width])
-
-
-def clip_lens(pipeline: PortraitPipeline, size: int | None) -> Lens:
-    """Take the lens that the portrait was trained with.
-
-    Args:
-        pipeline: The portrait.
-        size: Longer side wanted, in px; None keeps that of the training frames.
-    """
-    first = pipeline.datamanager.train_dataset.cameras[0]
-    width, height = int(first.width), int(first.height)
-    scale = 1.0 if size is None else size / max(width, height)
-    return Lens(
-        width=max(1, round(width * scale)),
-        height=max(1, round(height * scale)),
-        focal_px=float(first.fx) * scale,
-        centre_px=(float(first.cx) * scale, float(first.cy) * scale),
-    )
 
 
 def _check_writable(path: Path) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import InvalidDataError
 from av.video.frame import VideoFrame
@@ -36,6 +39,20 @@ _BT709 = 1
 """Number of BT.709 among FFmpeg's primaries, transfer functions and matrices; also of limited range."""
 _KNOWN_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
 _KNOWN_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
+
+
+@runtime_checkable
+class VideoMark(Protocol):
+    """Says of a video that it is synthetic; `ns_talking.provenance.marking.Mark` is one."""
+
+    @property
+    def comment(self) -> str:
+        """Comment in the metadata."""
+        ...
+
+    def apply(self, path: Path, title: str) -> None:
+        """Sign the finished file in its place, under the name that it will have."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -155,6 +172,11 @@ class VideoWriter:
     are served by repeating the last row or column of an odd size.
     """
 
+    suffixes: tuple[str, ...] = (".mp4",)
+    """Endings that the path may have."""
+    channels = 3
+    """Of a frame: RGB."""
+
     def __init__(
         self,
         path: Path,
@@ -168,6 +190,7 @@ class VideoWriter:
         sample_rate: int = 16_000,
         title: str = "Talking portrait",
         comment: str = MADE_BY,
+        mark: VideoMark | None = None,
     ) -> None:
         """Say what to write; nothing is opened before the block begins.
 
@@ -181,12 +204,13 @@ class VideoWriter:
             audio_start_s: Where in the file's sound the video begins, as in `read_audio`.
             sample_rate: Rate of `audio` in Hz when it is samples.
             title: Title in the metadata.
-            comment: Comment in the metadata.
+            comment: Comment in the metadata; empty for none.
+            mark: Signs the file before it appears, and gives the comment.
 
         Raises:
             ValueError: When the name does not end in .mp4, or a number is out of range.
         """
-        if Path(path).suffix.lower() != ".mp4":
+        if Path(path).suffix.lower() not in self.suffixes:
             raise ValueError(f"The video is written as mp4, but {Path(path).name!r} does not end in .mp4. Rename it.")
         if width < 1 or height < 1 or fps <= 0 or not 0 <= crf <= 51:
             raise ValueError(
@@ -200,14 +224,17 @@ class VideoWriter:
         self._rate = Fraction(fps).limit_denominator(1001)
         self._crf = crf
         self._audio, self._audio_start_s, self._array_rate = audio, audio_start_s, sample_rate
-        self._metadata = {"title": title, "comment": comment}
+        self._mark = mark
+        self._metadata = {"title": title, "comment": comment if mark is None else mark.comment}
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
         """Open the file beside its place."""
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            self._container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+            stack.push(partial(self._sign, temporary))
+            container_format, options = self._container_options()
+            self._container = av.open(str(temporary), "w", format=container_format, options=options)
             stack.callback(self._container.close)
             self._container.metadata.update(self._metadata)
             self._open_pictures()
@@ -229,23 +256,26 @@ class VideoWriter:
             self._container.mux(self._pictures.encode(None))
         return None
 
-    def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+    def _sign(self, path: Path, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Mark the closed file, unless there was an error."""
+        if self._mark is not None and error is None:
+            self._mark.apply(path, self.path.name)
+
+    def write(self, frame: UInt8[np.ndarray, "height width channels"]) -> None:
         """Append one RGB frame.
 
         Raises:
             ValueError: When it has another size or type than announced.
         """
-        if frame.shape != (*self._size, 3) or frame.dtype != np.uint8:
+        if frame.shape != (*self._size, self.channels) or frame.dtype != np.uint8:
             raise ValueError(
                 f"Frame {self.num_frames} is {frame.dtype} {frame.shape}, the video was opened for uint8 "
-                f"{(*self._size, 3)}."
+                f"{(*self._size, self.channels)}."
             )
         height, width = self._size
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+        picture = self._picture(np.ascontiguousarray(frame))
         picture.pts = self.num_frames
         picture.time_base = 1 / self._rate
         self._container.mux(self._pictures.encode(picture))
@@ -253,15 +283,31 @@ class VideoWriter:
         if self._sound is not None:
             self._sound.advance(self.num_frames / self._rate)
 
+    @property
+    def sound_codec(self) -> str:
+        """Encoder of the sound track."""
+        return "aac"
+
+    def _container_options(self) -> tuple[str, dict[str, str]]:
+        return "mp4", {"movflags": "+faststart"}
+
     def _open_pictures(self) -> None:
         stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(self._crf)})
         assert isinstance(stream, VideoStream)
+        self._fit(stream, "yuv420p")
+        self._pictures = stream
+
+    def _fit(self, stream: VideoStream, pixel_format: str) -> None:
         height, width = self._size
         context = stream.codec_context
         context.width, context.height = width + width % 2, height + height % 2
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = pixel_format
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = _BT709
-        self._pictures = stream
+
+    def _picture(self, frame: UInt8[np.ndarray, "height width channels"]) -> VideoFrame:
+        return VideoFrame.from_ndarray(frame, "rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
 
 
 class _Sound:
@@ -277,11 +323,14 @@ class _Sound:
             self._blocks = resampled(whole, writer._array_rate, self._rate)
         else:
             source_rate, num_channels = source_format(audio)
-            self._rate, self._channels = 44_100 if source_rate == 44_100 else 48_000, min(2, num_channels)
+            keeps_rate = source_rate == 44_100 and writer.sound_codec == "aac"
+            self._rate, self._channels = 44_100 if keeps_rate else 48_000, min(2, num_channels)
             self._blocks = stream_samples(audio, self._rate, self._channels, writer._audio_start_s, block_s=1.0)
         self._layout = "mono" if self._channels == 1 else "stereo"
         self._container = writer._container
-        self._stream = writer._container.add_stream("aac", rate=self._rate, layout=self._layout)
+        stream = writer._container.add_stream(writer.sound_codec, rate=self._rate, layout=self._layout)
+        assert isinstance(stream, AudioStream)
+        self._stream = stream
         self._stream.bit_rate = 96_000 * self._channels
         self._waiting = np.zeros((self._channels, 0), dtype=np.float32)
         self._position = 0

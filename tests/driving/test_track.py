@@ -121,3 +121,10 @@ def test_tracks_of_unequal_lengths_are_refused() -> None:
     # Shapes are checked by beartype in tests, so only the empty track reaches the message.
     with pytest.raises(ValueError, match="Process the video again"):
         DrivingTrack(make_features(5), np.zeros(0, np.float32), np.zeros((0, 4, 4)))
+
+
+@pytest.mark.parametrize("frames", [[3], [2, 2, 2], [0, 0, 1, 4, 4], [4, 1, 4, 0], []])
+def test_every_ray_finds_its_frame_in_whatever_order_rays_come(frames: list[int]) -> None:
+    condition = make_track(5).at_frames(torch.tensor(frames, dtype=torch.long))
+    assert condition.frame.tolist() == sorted(set(frames))
+    assert condition.frame[condition.row].tolist() == frames

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,89 +12,18 @@ import pytest
 import torch
 import yaml
 from nerfstudio.cameras.cameras import Cameras
+from painted_pipeline import HEIGHT, WIDTH
 
 from ns_talking.audio.io import read_audio, write_wav
-from ns_talking.audio.mel import MelFeatures
-from ns_talking.driving.track import DrivingTrack, driven
+from ns_talking.provenance.marking import ORIGIN, SYNTHETIC
+from ns_talking.provenance.verification import examine
 from ns_talking.scripts import loading
 from ns_talking.scripts.main import main
-from ns_talking.scripts.render import Render, covering, read_background
+from ns_talking.scripts.render import UNMARKED
+from ns_talking.utils.backgrounds import covering, read_background
 from ns_talking.utils.contact_sheet import contact_sheet
+from ns_talking.utils.files import sha256
 from ns_talking.utils.video import read_frames, video_info
-
-WIDTH, HEIGHT, CLIP_FRAMES = 40, 30, 20
-
-
-class PaintedModel:
-    """Red is the camera's place, green the loudness at the camera's time, blue the background."""
-
-    def __init__(self) -> None:
-        self.background = np.zeros((1, 1, 3), np.uint8)
-        self.track: DrivingTrack
-        self.cameras: list[Cameras] = []
-
-    def set_background(self, image: np.ndarray) -> None:
-        self.background = image
-
-    def get_outputs_for_camera(self, camera: Cameras) -> dict[str, torch.Tensor]:
-        assert camera.shape == (1,)
-        assert camera.times is not None
-        self.cameras.append(camera)
-        condition = self.track.at(camera.times)
-        assert torch.equal(condition.head_pose, camera.camera_to_worlds)
-        rgb = torch.zeros(int(camera.height), int(camera.width), 3)
-        rgb[..., 0] = camera.camera_to_worlds[0, 0, 3] / CLIP_FRAMES
-        rgb[..., 1] = (condition.audio[0, 4].max() + 8) / 8
-        rgb[..., 2] = self.background.mean() / 255
-        return {"rgb": rgb}
-
-
-class PaintedPipeline:
-    def __init__(self) -> None:
-        poses = np.tile(np.eye(4), (CLIP_FRAMES, 1, 1))
-        poses[:, 0, 3] = np.arange(CLIP_FRAMES)
-        clip_sound = MelFeatures().extract_blocks(iter([np.zeros(16000, np.float32)]))
-        self.clip = DrivingTrack(clip_sound, np.zeros(CLIP_FRAMES, np.float32), poses)
-        self.model = self.portrait_model = PaintedModel()
-        cameras = Cameras(torch.eye(4)[None, :3], 60.0, 60.0, WIDTH / 2, HEIGHT / 2, WIDTH, HEIGHT)
-        self.datamanager = SimpleNamespace(train_dataset=SimpleNamespace(cameras=cameras))
-        self.feature_file: Path | None = None
-
-    def set_audio(self, path: Path, pose: str, *, output: Path, start_frame: int | None) -> DrivingTrack:
-        self.feature_file = output
-        features = MelFeatures().extract(path, output)
-        assert isinstance(features.values, np.memmap)
-        self.model.track = driven(self.clip, features, pose=pose, start_frame=start_frame)  # type: ignore[arg-type]
-        return self.model.track
-
-
-@pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> PaintedPipeline:
-    painted = PaintedPipeline()
-    monkeypatch.setattr(loading, "load_portrait", lambda config, data: painted)
-    return painted
-
-
-@pytest.fixture
-def render(tmp_path: Path) -> Callable[..., Path]:
-    (tmp_path / "config.yml").write_text("the painted pipeline needs none")
-
-    def run(**options: object) -> Path:
-        merged = {"load_config": tmp_path, "audio": tmp_path / "speech.wav", "output": tmp_path / "out.mp4"} | options
-        Render(**merged).main()  # type: ignore[arg-type]
-        return merged["output"]  # type: ignore[return-value]
-
-    return run
-
-
-@pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    """Two seconds, 44.1 kHz, with a burst at 1.2 s."""
-    generator = np.random.default_rng(0)
-    sound = np.zeros(2 * 44100, np.float32)
-    sound[round(1.2 * 44100) : round(1.3 * 44100)] = generator.uniform(-0.9, 0.9, 4410)
-    write_wav(tmp_path / "speech.wav", sound, 44100)
-    return tmp_path / "speech.wav"
 
 
 def loud_frames(video: Path) -> list[int]:
@@ -161,6 +90,13 @@ def test_speech_may_come_from_a_video_whose_streams_start_apart(render, pipeline
     output = render(audio=tmp_path / "talk.mkv", start=1.0)
     np.testing.assert_allclose(heard_s(output), (0.7, 0.8), atol=0.005)
     assert 15 <= loud_frames(output)[0] <= 18
+
+
+def test_the_mouth_rests_in_silence_unless_it_is_told_otherwise(render, pipeline, speech) -> None:
+    render(end=0.1)
+    assert pipeline.silence == "rest"
+    render(end=0.1, silence="off")
+    assert pipeline.silence == "off"
 
 
 def test_size_is_that_of_the_longer_side_with_the_same_view(render, pipeline, speech) -> None:
@@ -259,6 +195,39 @@ def test_an_error_while_rendering_leaves_no_video(render, pipeline, speech, tmp_
     with pytest.raises(KeyboardInterrupt):
         render()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.yml", "speech.wav"]
+
+
+def test_the_video_is_marked_with_the_sound_it_was_made_from(render, pipeline, speech) -> None:
+    finding = examine(render())
+    assert finding.status == "marked"
+    assert finding.source_types == (SYNTHETIC,)
+    (details,) = (part["data"] for part in finding.manifest["assertions"] if part["label"] == ORIGIN)
+    assert details["sha256"]["audio"] == sha256(speech)
+    assert details["method"] == "Painted"
+    assert finding.manifest["title"] == "out.mp4"
+
+
+def test_a_transparent_mov_is_signed_and_a_webm_keeps_its_comment(
+    render, pipeline, speech, tmp_path: Path, capsys
+) -> None:
+    assert examine(render(background="transparent", output=tmp_path / "out.mov", end=0.2)).status == "marked"
+    video = render(background="transparent", output=tmp_path / "out.webm", end=0.2)
+    assert "out.webm carries its plain metadata alone" in " ".join(capsys.readouterr().out.split())
+    with av.open(str(video)) as container:
+        assert SYNTHETIC in {name.lower(): text for name, text in container.metadata.items()}["comment"]
+
+
+def test_without_a_mark_nothing_says_synthetic_but_the_log(render, pipeline, speech, tmp_path: Path, capsys) -> None:
+    video = render(mark=False)
+    assert examine(video).status == "unmarked"
+    assert "Saying so where you show it is up to you" in " ".join(capsys.readouterr().out.split())
+    entry = json.loads((tmp_path / UNMARKED).read_text())
+    assert entry["video"] == "out.mp4" and entry["sha256"] == sha256(video)
+
+
+def test_a_certificate_without_a_key_is_refused_before_rendering(render, pipeline, speech, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="but no private key"):
+        render(certificate=tmp_path / "mine.pem")
 
 
 def test_the_command_names_the_error_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
