@@ -1,0 +1,1 @@
+"""Small tools without knowledge of portraits: progress, files, registries, optional packages."""
