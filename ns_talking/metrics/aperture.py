@@ -5,9 +5,17 @@ Curves are one number per frame; frames that are NaN in either curve do not coun
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
+from ns_talking.data.landmarks import LandmarkScheme, aperture, eye_opening
+from ns_talking.metrics.base import Figure, MeasuredFrame, Measurement, MetricContext, finite
+
+MOST_LAG = 15
+"""Largest delay looked for, in frames: 0.6 s."""
 _BLOCK = 25
 """Frames per block of the bootstrap: a second, after which openings no longer resemble themselves."""
 
@@ -22,14 +30,28 @@ def correlation(rendered: Float[np.ndarray, " frames"], real: Float[np.ndarray, 
     return float(rendered @ real) / size if size > 1e-12 else 0.0
 
 
+def concordance(rendered: Float[np.ndarray, " frames"], real: Float[np.ndarray, " frames"]) -> float:
+    """Correlate two curves and punish another mean or another spread; NaN where they share fewer than 3 frames.
+
+    Source:
+        Lin, "A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989.
+    """
+    rendered, real = _shared(rendered, real)
+    if len(real) < 3:
+        return float("nan")
+    covariance = float(np.mean((rendered - rendered.mean()) * (real - real.mean())))
+    total = float(rendered.var() + real.var() + (rendered.mean() - real.mean()) ** 2)
+    return 2 * covariance / total if total > 1e-12 else 0.0
+
+
 def spread_ratio(rendered: Float[np.ndarray, " frames"], real: Float[np.ndarray, " frames"]) -> float:
     """Compare how far two curves move: the standard deviation of the first as a share of the second's."""
     rendered, real = _shared(rendered, real)
-    return float(rendered.std() / max(real.std(), 1e-12))
+    return float(rendered.std() / max(real.std(), 1e-12)) if len(real) else float("nan")
 
 
 def best_lag(
-    rendered: Float[np.ndarray, " frames"], real: Float[np.ndarray, " frames"], most: int = 5
+    rendered: Float[np.ndarray, " frames"], real: Float[np.ndarray, " frames"], most: int = MOST_LAG
 ) -> tuple[int, float]:
     """Find the delay of the rendered curve, in frames, at which it correlates best with the real one.
 
@@ -42,11 +64,43 @@ def best_lag(
         The delay, positive where the rendered curve is late, and the correlation there.
     """
     correlations = {}
+    most = min(most, len(real) - 1)
     for lag in range(-most, most + 1):
         late = rendered[max(0, lag) : len(rendered) + min(0, lag)]
         correlations[lag] = correlation(late, real[max(0, -lag) : len(real) - max(0, lag)])
     found = max(correlations, key=lambda lag: (np.nan_to_num(correlations[lag], nan=-2.0), -abs(lag)))
     return found, correlations[found]
+
+
+def windowed_lags(
+    rendered: Float[np.ndarray, " frames"],
+    real: Float[np.ndarray, " frames"],
+    window: int = 50,
+    step: int = 12,
+    most: int = MOST_LAG,
+) -> Float[np.ndarray, " windows"]:
+    """Find the delay in windows of two seconds: a constant offset piles up at one lag, chance spreads.
+
+    Windows in which the lips hardly move, or in which no lag correlates by 0.3, say nothing and are left out.
+
+    Args:
+        rendered: Curve of the rendered frames.
+        real: Curve of the real frames.
+        window: Frames per window.
+        step: Frames between two windows' starts.
+        most: Largest delay tried, either way.
+
+    Returns:
+        Delays in frames, positive where the rendered curve is late.
+    """
+    least = 0.25 * float(np.nanstd(real)) if np.isfinite(real).any() else 0.0
+    lags = []
+    for start in range(0, max(len(real) - window, 0) + 1, step):
+        part = slice(start, start + window)
+        lag, at_lag = best_lag(rendered[part], real[part], most)
+        if np.isfinite(real[part]).sum() >= window // 2 and np.nanstd(real[part]) > least and at_lag >= 0.3:
+            lags.append(lag)
+    return np.array(lags, dtype=np.float64)
 
 
 def bootstrap_interval(
@@ -94,3 +148,90 @@ def rolled_correlations(
 def _shared(rendered: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     both = np.isfinite(rendered) & np.isfinite(real)
     return rendered[both].astype(np.float64), real[both].astype(np.float64)
+
+
+class _Opening:
+    """Follows one opening of the face in rendered and real frames."""
+
+    figures: ClassVar[tuple[Figure, ...]]
+    needs_real: ClassVar[bool] = True
+    key: ClassVar[str]
+    opening: ClassVar[Callable[[np.ndarray, LandmarkScheme], np.ndarray]]
+
+    def __init__(self, context: MetricContext) -> None:
+        self._context = context
+        self._rendered: list[float] = []
+        self._real: list[float] = []
+
+    def add(self, frame: MeasuredFrame) -> None:
+        """Measure both openings of one frame."""
+        for found, picture in ((self._rendered, frame.rendered), (self._real, frame.real)):
+            points = None if picture is None else picture.points
+            found.append(float("nan") if points is None else float(self._measure(points)))
+
+    def _measure(self, points: np.ndarray) -> float:
+        return float(type(self).opening(points[None].astype(np.float64), self._context.layout)[0])
+
+    def _curves(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self._rendered), np.array(self._real)
+
+    def _few(self) -> str:
+        return f"{self._context.landmarks} found a face in fewer than 3 frames of both videos."
+
+
+class Aperture(_Opening):
+    """Whether the inner lips open as the real ones do: alike in time, in amount, and at the same moment."""
+
+    figures = (
+        Figure("aperture", "aperture r", "", "higher", "Pearson correlation of the inner lips' opening with the real."),
+        Figure("aperture_ccc", "aperture CCC", "", "higher", "Concordance (Lin 1989): also the same mean and spread."),
+        Figure(
+            "aperture_spread", "aperture spread", "", "nearer 1", "Standard deviation of the opening over the real."
+        ),
+        Figure("aperture_lag", "aperture lag", "frames", "nearer 0", "Delay of best correlation; positive: late."),
+        Figure("aperture_at_lag", "aperture r at lag", "", "higher", "The correlation at that delay."),
+        Figure("aperture_low", "aperture r, low end", "", "higher", "Lower end of the 95 % block-bootstrap interval."),
+        Figure("aperture_chance", "aperture r by chance", "", "neither", "95th percentile, curve rolled in time."),
+    )
+    key = "aperture"
+    opening = aperture
+
+    def result(self) -> Measurement:
+        """State how alike the curves are."""
+        rendered, real = self._curves()
+        both = int((np.isfinite(rendered) & np.isfinite(real)).sum())
+        curves = {"aperture": rendered, "aperture_real": real}
+        if both < 3:
+            return Measurement(missing={figure.key: self._few() for figure in self.figures}, curves=curves)
+        lag, at_lag = best_lag(rendered, real, min(MOST_LAG, len(real) // 4))
+        values = {
+            "aperture": correlation(rendered, real),
+            "aperture_ccc": concordance(rendered, real),
+            "aperture_spread": spread_ratio(rendered, real),
+            "aperture_lag": float(lag),
+            "aperture_at_lag": at_lag,
+            "aperture_low": bootstrap_interval(rendered, real)[0],
+        }
+        rolled = rolled_correlations(rendered, real)
+        values["aperture_chance"] = float(np.nanquantile(rolled, 0.95)) if np.isfinite(rolled).any() else float("nan")
+        found = finite(values, "The clip is too short: rolling takes 40 frames or more.")
+        notes = dict.fromkeys(values, f"{self._context.landmarks} landmarks")
+        return Measurement(found.values, found.missing, notes, curves)
+
+
+class Eyes(_Opening):
+    """Whether the eyes blink when the real ones do, and as far."""
+
+    figures = (
+        Figure("eyes", "eyes r", "", "higher", "Pearson correlation of the eye aspect ratio with the real frames'."),
+        Figure("eyes_spread", "eyes spread", "", "nearer 1", "Spread of the eye aspect ratio over the real."),
+    )
+    key = "eyes"
+    opening = eye_opening
+
+    def result(self) -> Measurement:
+        """State how alike the curves are."""
+        rendered, real = self._curves()
+        values = {"eyes": correlation(rendered, real), "eyes_spread": spread_ratio(rendered, real)}
+        found = finite(values, self._few())
+        return Measurement(found.values, found.missing, curves={"eyes": rendered, "eyes_real": real})

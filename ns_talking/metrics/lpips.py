@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ns_talking.metrics.base import MetricContext
+from ns_talking.metrics.image import RegionMean, region_figures
+
 _WEIGHTS = "alexnet-owt-7be5be79.pth"
 """torchvision's file; the digits are the start of its SHA-256, which torch.hub checks."""
 
@@ -47,3 +50,18 @@ class LPIPS:
         pad = [max(0, 32 - rgb.shape[3]), max(0, 32 - rgb.shape[2])]
         rgb, target = (nn.functional.pad(image, (0, pad[0], 0, pad[1])) for image in (rgb, target))
         return self.network(rgb.clamp(0, 1), target, normalize=True).mean()
+
+
+class Lpips(RegionMean):
+    """LPIPS of the frame and of both boxes, with AlexNet as the ER-NeRF family's tables have it."""
+
+    figures = region_figures("lpips", "LPIPS", "", "lower", "Perceptual distance on AlexNet (Zhang et al. 2018)")
+
+    def __init__(self, context: MetricContext) -> None:
+        super().__init__(context)
+        self._distance = LPIPS(context.device)
+
+    @torch.no_grad()
+    def measure(self, rgb: Float[Tensor, "height width 3"], target: Float[Tensor, "height width 3"]) -> Tensor:
+        """Compare one box of one frame."""
+        return self._distance(*(image.permute(2, 0, 1)[None] for image in (rgb, target)))

@@ -1,0 +1,76 @@
+"""Faces of measured frames: landmarks found at one width, whatever the size of the portrait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ns_talking.evaluation.subject import Image
+from ns_talking.metrics.base import MEASURED_PX, Picture
+from ns_talking.process.faces import face_size
+from ns_talking.process.landmark_detectors import LandmarkDetector
+from ns_talking.utils.files import atomic_path
+
+_NUM_SHAPES = 52
+
+
+class FaceFinder:
+    """Finds the largest face of a frame, enlarged or reduced to `MEASURED_PX`."""
+
+    def __init__(self, detector: LandmarkDetector) -> None:
+        self._detector = detector
+
+    def look(self, image: Image) -> Picture:
+        """Find the face of one frame."""
+        height, width = image.shape[:2]
+        enlarging = cv2.INTER_CUBIC if width < MEASURED_PX else cv2.INTER_AREA
+        size = MEASURED_PX, max(1, round(MEASURED_PX * height / width))
+        faces = self._detector.detect(cv2.resize(image, size, interpolation=enlarging))
+        if not faces:
+            return Picture(image, None)
+        face = max(faces, key=lambda each: face_size(each.points))
+        return Picture(image, face.points, face.blendshapes)
+
+
+class FaceTable:
+    """Faces of the real frames on disk: found once, compared with every row, at constant memory."""
+
+    def __init__(self, points: np.ndarray, shapes: np.ndarray) -> None:
+        self._points, self._shapes = points, shapes
+
+    @classmethod
+    def find(cls, folder: Path, images: Iterable[Image], count: int, num_points: int, finder: FaceFinder) -> FaceTable:
+        """Read what an earlier run found, or find it.
+
+        Args:
+            folder: Where the tables lie; it belongs to these very frames and this detector.
+            images: The frames; only looked at when nothing was found yet.
+            count: How many there are.
+            num_points: Landmarks per face.
+            finder: Finds them.
+        """
+        paths = folder / "points.npy", folder / "shapes.npy"
+        if not all(path.is_file() for path in paths):
+            with atomic_path(paths[0]) as first, atomic_path(paths[1]) as second:
+                points = _table(first, (count, num_points, 3))
+                shapes = _table(second, (count, _NUM_SHAPES))
+                for number, image in enumerate(images):
+                    face = finder.look(image)
+                    points[number] = np.nan if face.points is None else face.points
+                    shapes[number] = np.nan if face.blendshapes is None else face.blendshapes
+                del points, shapes
+        return cls(*(np.load(path, mmap_mode="r") for path in paths))
+
+    def picture(self, number: int, image: Image) -> Picture:
+        """Give a real frame with its face."""
+        points, shapes = np.array(self._points[number]), np.array(self._shapes[number])
+        if np.isnan(points).any():
+            return Picture(image, None)
+        return Picture(image, points, None if np.isnan(shapes).any() else shapes)
+
+
+def _table(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
