@@ -23,6 +23,15 @@ class Phase:
         """Share of the phase that is done, in [0, 1]."""
         return min(self.step / max(self.num_steps, 1), 1.0)
 
+    @property
+    def strength(self) -> float:
+        """Share of their final weight that growing losses have; the lips phase goes on from 0.8.
+
+        Source:
+            The released trainings of RAD-NeRF and ER-NeRF, whose lips stage is the last fifth of all iterations.
+        """
+        return 0.8 + 0.2 * self.progress if self.name == "lips" else self.progress
+
 
 @dataclass
 class PhasesConfig:

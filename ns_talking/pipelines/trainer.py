@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
+from torch.cuda.amp.grad_scaler import GradScaler
 
-from ns_talking.pipelines.portrait import PortraitPipelineConfig
+from ns_talking.driving.features import AUTO
+from ns_talking.pipelines.guard import TrainingGuard
+from ns_talking.pipelines.health import early, worrying
+from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
-from ns_talking.utils.files import atomic_path
+from ns_talking.utils.files import absolute_path, atomic_path
 from ns_talking.utils.progress import CONSOLE
+
+_LATEST_LOOK = 2_000
+"""Iterations after which a training is looked at for the first time, at the latest."""
 
 
 @dataclass
@@ -22,11 +29,37 @@ class PortraitTrainerConfig(TrainerConfig):
     pipeline: PortraitPipelineConfig = field(default_factory=PortraitPipelineConfig)
     """Data, model and phases."""
 
+    def save_config(self) -> None:
+        """Write the config with its paths absolute, so that it works from every folder."""
+        self.output_dir = absolute_path(self.output_dir)
+        super().save_config()
+
+
+class SteadyGradScaler(GradScaler):
+    """A gradient scaler that does not tell its scale.
+
+    Nerfstudio asks for it twice in every step, to hold the learning rates back when gradients overflowed. Each time
+    the program waits for the GPU; our learning rates follow the step's number, and an overflow changes none of them.
+    """
+
+    def get_scale(self) -> float:
+        """Give the same answer always: the scale has not fallen."""
+        return 1.0
+
+    def state_dict(self) -> dict[str, Any]:  # Any: PyTorch's signature.
+        """Put the real scale into the checkpoint."""
+        return super().state_dict() | ({"scale": super().get_scale()} if self.is_enabled() else {})
+
 
 class PortraitTrainer(Trainer):
     """Trains a portrait."""
 
     config: PortraitTrainerConfig
+    pipeline: PortraitPipeline
+
+    def __init__(self, config: PortraitTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(config, local_rank, world_size)
+        self.grad_scaler = SteadyGradScaler(enabled=self.use_grad_scaler)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Fit the phases to the number of iterations, then set up as usual."""
@@ -41,6 +74,36 @@ class PortraitTrainer(Trainer):
             f"the lips, {phases.torso} for the torso, {f'frames of {size} px' if size else 'frames at full size'}."
         )
         super().setup(test_mode)
+        self._settle_audio_features()
+        self.guard = self.pipeline.guard = TrainingGuard(self.base_dir, self.device)
+
+    def _settle_audio_features(self) -> None:
+        """Write down which features `auto` took: a dataset may hold others by the time the portrait is rendered."""
+        options = vars(self.config.pipeline.model)
+        if options["audio_features"] == AUTO and self.local_rank == 0:
+            assert isinstance(self.pipeline, PortraitPipeline)
+            options["audio_features"] = self.pipeline.clip_track.features.name
+            self.config.save_config()
+
+    def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
+        """Train one iteration and take its time."""
+        self.guard.begin()
+        found = super().train_iteration(step)
+        self.guard.end()
+        if step == self._start_step + self._first_look():
+            self._look()
+        return found
+
+    def _first_look(self) -> int:
+        """Iterations after which a head can be told: a tenth of its phase, and a few minutes at most."""
+        return min(max(self.config.pipeline.phases.head // 10, 1), _LATEST_LOOK)
+
+    def _look(self) -> None:
+        """Say what goes wrong while there is time to stop."""
+        if self.local_rank != 0:
+            return
+        for verdict in worrying(early(self.pipeline)):
+            CONSOLE.print(f"{verdict.level}: {verdict.name}, {verdict.found}. {verdict.advice}", style="yellow")
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -63,8 +126,10 @@ class PortraitTrainer(Trainer):
             "schedulers": {name: scheduler.state_dict() for name, scheduler in self.optimizers.schedulers.items()},
             "scalers": self.grad_scaler.state_dict(),
         }
+        self.guard.check_parameters(self.pipeline, step)
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
+        self.guard.write(step + 1)
         if self.config.save_only_latest_checkpoint:
             for old in self.checkpoint_dir.glob("step-*.ckpt"):
                 if old != path:

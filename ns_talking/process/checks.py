@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ns_talking.audio.levels import silent_steps
 from ns_talking.process.clip_facts import ClipFacts
+from ns_talking.process.drift import drift
 from ns_talking.process.step import FPS
-from ns_talking.process.verdicts import Level, Verdict
+from ns_talking.utils.verdicts import Level, Verdict
 
 
 def judge(facts: ClipFacts) -> list[Verdict]:
@@ -299,7 +301,7 @@ def silences(facts: ClipFacts) -> Verdict:
 
     Silent is what stays 25 dB under the loud tenth of the clip for 0.2 s or more.
     """
-    share = _silent_share(facts.level_db)
+    share = float(silent_steps(facts.level_db).mean()) if len(facts.level_db) else 1.0
     level: Level = "fail" if share > 0.8 else "warn" if share > 0.5 or share < 0.02 else "pass"
     return _verdict(
         "silence",
@@ -342,6 +344,7 @@ CHECKS: tuple[Callable[[ClipFacts], Verdict], ...] = (
     frame_rate,
     audio_length,
     lip_sync,
+    drift,
     face_found,
     one_person,
     face_size,
@@ -361,15 +364,6 @@ CHECKS: tuple[Callable[[ClipFacts], Verdict], ...] = (
     parsing_steadiness,
 )
 """All checks, in the order of the report."""
-
-
-def _silent_share(level_db: np.ndarray) -> float:
-    if len(level_db) == 0:
-        return 1.0
-    quiet = level_db < max(float(np.percentile(level_db, 90)) - 25, -70)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(int), [0]])))
-    lengths = edges[1::2] - edges[::2]
-    return float(lengths[lengths >= 20].sum() / len(level_db))
 
 
 def _severity(level: Level) -> int:

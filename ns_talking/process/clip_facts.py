@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
-from scipy.ndimage import gaussian_filter1d
+from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
-from ns_talking.audio.io import stream_audio
-from ns_talking.data.format import HEAD_REGIONS, SAMPLE_RATE_HZ, image_name
+from ns_talking.audio.levels import LEVEL_RATE_HZ, sound_levels
+from ns_talking.data.format import HEAD_REGIONS, image_name
 from ns_talking.data.landmarks import aperture, face_box, outer_eye_distance
+from ns_talking.metrics.lip_sound import lip_sound_lag
 from ns_talking.process.blink import blinks
 from ns_talking.process.frame_pool import in_threads, spread, usable_frames
 from ns_talking.process.head_pose import pose_jitter
 from ns_talking.process.step import Progress, Workspace
 
-LEVEL_RATE_HZ = 100.0
 _NUM_FRAMES = 48
 _FACE_PX = 192
 """Height to which faces are brought before sharpness is measured, so that it does not depend on resolution."""
-_MAX_LAG_S = 0.4
-_QUIETEST_DB = -90.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ def measure(workspace: Workspace, progress: Progress) -> ClipFacts:
     rotation, translation = pose_jitter(poses)
     blink = np.load(workspace.blink)
     lips = aperture(landmarks, frames.layout)
-    level, clipped = _level(workspace.audio)
+    level, clipped = sound_levels(workspace.audio) if workspace.audio.is_file() else (np.zeros(0), 0.0)
     lags, curve = lip_sound_lag(lips, level, clip.fps)
     best = int(np.argmax(curve))
     faces = _Faces(workspace, face_box(landmarks, frames.layout))
@@ -128,7 +124,7 @@ def measure(workspace: Workspace, progress: Progress) -> ClipFacts:
         reprojection_px=tracking["reprojection_px"].astype(np.float64),
         jitter_rotation_deg=rotation,
         jitter_translation=translation,
-        turn_deg=_turn_deg(poses),
+        turn_deg=turn_deg(poses),
         focal_in_widths=float(tracking["focal"]) / clip.width,
         focal_flatness=figures.get("head_pose", {}).get("focal_flatness", {}),
         focal_fixed=workspace.settings.focal is not None,
@@ -155,33 +151,6 @@ def step_figures(workspace: Workspace) -> dict[str, Any]:
         return {}
     steps = json.loads(workspace.manifest.read_text(encoding="utf-8")).get("steps", {})
     return {name: entry.get("figures", {}) for name, entry in steps.items()}
-
-
-def lip_sound_lag(
-    opening: Float[np.ndarray, " frames"], level_db: Float[np.ndarray, " steps"], fps: float
-) -> tuple[Float[np.ndarray, " lags"], Float[np.ndarray, " lags"]]:
-    """Correlate how far the lips are open with how loud the sound is, over lags of the sound.
-
-    Both are reduced to the rhythm of syllables first (slower than 8 Hz, faster than 1 Hz), because slow changes of
-    pose or loudness would correlate at any lag.
-
-    Returns:
-        Lags in seconds, positive where the sound is late, and the correlation at each; 0 without sound or movement.
-    """
-    lags = np.arange(round(-_MAX_LAG_S * LEVEL_RATE_HZ), round(_MAX_LAG_S * LEVEL_RATE_HZ) + 1)
-    known = np.flatnonzero(np.isfinite(opening))
-    instants = np.arange(len(level_db)) / LEVEL_RATE_HZ
-    if len(known) < 2 or len(level_db) <= 4 * len(lags):
-        return lags / LEVEL_RATE_HZ, np.zeros(len(lags))
-    lips = _rhythm(np.interp(instants, known / fps, opening[known]))
-    sound = _rhythm(np.maximum(level_db, np.percentile(level_db, 95) - 40))
-    curve = np.zeros(len(lags))
-    for position, lag in enumerate(lags):
-        early = lips[max(0, -lag) : len(lips) - max(0, lag)]
-        late = sound[max(0, lag) : len(sound) - max(0, -lag)]
-        scale = early.std() * late.std()
-        curve[position] = ((early - early.mean()) * (late - late.mean())).mean() / scale if scale > 1e-12 else 0.0
-    return lags / LEVEL_RATE_HZ, curve
 
 
 def sharpness(face: np.ndarray) -> float:
@@ -211,20 +180,33 @@ class _Faces:
         self._workspace, self._boxes = workspace, boxes
 
     def look(self, index: int) -> tuple[float, ...]:
-        """Measure sharpness, brightness, over- and underexposed share, off-centre x and y, cut off."""
-        grey = cv2.cvtColor(self._workspace.read_image(index), cv2.COLOR_RGB2GRAY)
-        height, width = grey.shape
-        left, top, right, bottom = self._boxes[index].round().astype(int)
-        face = grey[max(0, top) : max(top + 2, bottom), max(0, left) : max(left + 2, right)]
-        size = (max(8, round(_FACE_PX * face.shape[1] / face.shape[0])), _FACE_PX)
-        smooth = cv2.resize(face, size, interpolation=cv2.INTER_AREA)
+        """Judge one frame, as `look_of` does."""
         regions = cv2.imread(str(self._workspace.parsing / image_name(index, ".png")), cv2.IMREAD_UNCHANGED)
-        head = np.isin(regions, HEAD_REGIONS)
-        rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
-        x, y = (columns[0] + columns[-1] + 1) / 2 / width, (rows[0] + rows[-1] + 1) / 2 / height
-        cut_off = max(head[0].mean(), head[:, 0].mean(), head[:, -1].mean()) > 0.02
-        over, under = (face >= 250).mean(), (face <= 12).mean()
-        return sharpness(smooth), float(np.median(face)), float(over), float(under), x - 0.5, y - 0.5, float(cut_off)
+        return look_of(self._workspace.read_image(index), regions, self._boxes[index])
+
+
+def look_of(
+    image: UInt8[np.ndarray, "height width 3"], regions: UInt8[np.ndarray, "height width"], box: Float[np.ndarray, "4"]
+) -> tuple[float, ...]:
+    """Measure sharpness, brightness, over- and underexposed share, off-centre x and y, cut off.
+
+    Args:
+        image: RGB.
+        regions: Its parsing.
+        box: Of the face, in px.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    height, width = grey.shape
+    left, top, right, bottom = box.round().astype(int)
+    face = grey[max(0, top) : max(top + 2, bottom), max(0, left) : max(left + 2, right)]
+    size = (max(8, round(_FACE_PX * face.shape[1] / face.shape[0])), _FACE_PX)
+    smooth = cv2.resize(face, size, interpolation=cv2.INTER_AREA)
+    head = np.isin(regions, HEAD_REGIONS)
+    rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
+    x, y = (columns[0] + columns[-1] + 1) / 2 / width, (rows[0] + rows[-1] + 1) / 2 / height
+    cut_off = max(head[0].mean(), head[:, 0].mean(), head[:, -1].mean()) > 0.02
+    over, under = (face >= 250).mean(), (face <= 12).mean()
+    return sharpness(smooth), float(np.median(face)), float(over), float(under), x - 0.5, y - 0.5, float(cut_off)
 
 
 def _several_faces(workspace: Workspace) -> float:
@@ -232,32 +214,9 @@ def _several_faces(workspace: Workspace) -> float:
     return float((np.load(path) > 1).mean()) if path.is_file() else 0.0
 
 
-def _turn_deg(poses: np.ndarray) -> float:
+def turn_deg(poses: Float[np.ndarray, "frames 4 4"]) -> float:
     """Measure how far the head turns: the range of yaw and pitch together."""
     turns = Rotation.from_matrix(poses[:, :3, :3])
     angles = (turns[len(turns) // 2].inv() * turns).as_rotvec(degrees=True)[:, :2]
     spans = np.percentile(angles, 99, axis=0) - np.percentile(angles, 1, axis=0)
     return float(np.linalg.norm(spans))
-
-
-def _level(path: Path) -> tuple[Float[np.ndarray, " steps"], float]:
-    """Measure the level of a soundtrack 100 times per second, and the share of its samples at full scale."""
-    if not path.is_file():
-        return np.zeros(0), 0.0
-    step = round(SAMPLE_RATE_HZ / LEVEL_RATE_HZ)
-    levels, clipped, count = [], 0, 0
-    rest = np.zeros(0, np.float32)
-    for block in stream_audio(path, SAMPLE_RATE_HZ, 10.0):
-        clipped, count = clipped + int((np.abs(block) >= 0.999).sum()), count + len(block)
-        samples = np.concatenate([rest, block])
-        whole = len(samples) // step * step
-        rest = samples[whole:]
-        power = (samples[:whole].reshape(-1, step).astype(np.float64) ** 2).mean(axis=1)
-        levels.append(np.maximum(10 * np.log10(np.maximum(power, 1e-12)), _QUIETEST_DB))
-    return np.concatenate(levels) if levels else np.zeros(0), clipped / max(count, 1)
-
-
-def _rhythm(values: np.ndarray) -> np.ndarray:
-    """Keep what changes at the pace of syllables."""
-    fast = gaussian_filter1d(values, LEVEL_RATE_HZ / (2 * np.pi * 8.0))
-    return fast - gaussian_filter1d(values, LEVEL_RATE_HZ / (2 * np.pi * 1.0))

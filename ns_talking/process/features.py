@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ns_talking.audio import FEATURES
+from ns_talking.audio.extractors import feature_extractor
+from ns_talking.audio.speech_model import SpeechModelFeatures
 from ns_talking.process.split import feature_identities
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
-from ns_talking.utils.files import atomic_path
-from ns_talking.utils.registry import lookup
 
 
 class FeaturesStep:
@@ -29,19 +28,20 @@ class FeaturesStep:
 
     def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
         """Do the step."""
+        settings = workspace.settings
+        duration_s = round(workspace.clip().duration_s)
         figures: dict[str, Any] = {}
-        names = workspace.settings.audio_features
-        with progress("Extracting audio features", total=len(names), unit="extractors") as advance:
-            for name in names:
-                extractor = lookup(FEATURES, name, "audio features")()
-                with atomic_path(workspace.features / f"{name}.npy") as path:
-                    features = extractor.extract(workspace.audio, path)
-                    figures[name] = {
-                        "steps": len(features.values),
-                        "channels": features.channels,
-                        "rate_hz": features.rate_hz,
-                        "duration_s": round(features.duration_s, 3),
-                    }
-                    del features
-                advance()
+        for name in settings.audio_features:
+            extractor = feature_extractor(name, settings.models)
+            if isinstance(extractor, SpeechModelFeatures):
+                extractor.model.find(settings.models, progress)
+            with progress(f"Extracting {name} features", total=duration_s, unit="s") as advance:
+                features = extractor.extract(workspace.audio, workspace.features / f"{name}.npy", advance)
+            figures[name] = {
+                "steps": len(features.values),
+                "channels": features.channels,
+                "rate_hz": features.rate_hz,
+                "duration_s": round(features.duration_s, 3),
+                "identity": features.identity,
+            }
         return figures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from ns_talking.process.checks import judge
 from ns_talking.process.clip_facts import ClipFacts, measure
 from ns_talking.process.contact_sheets import ContactSheets
 from ns_talking.process.frame_pool import UsableFrames, spread, usable_frames
-from ns_talking.process.report_page import Picture, Section, page, photo
+from ns_talking.process.report_page import page
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
-from ns_talking.process.verdicts import VERDICTS, Verdict, as_json
+from ns_talking.process.verdicts import VERDICTS, as_json
 from ns_talking.utils.files import atomic_path, write_json
+from ns_talking.utils.html_page import Picture, Section, photo
+from ns_talking.utils.verdicts import Verdict
 
 _NUM_TILES = 12
 _NUM_LAYERS = 4
@@ -68,7 +71,7 @@ class ReportStep:
             verdicts=verdicts,
             sections=sections,
             tables=_tables(workspace, manifest),
-            next_command=f"ns-train er-nerf --data {workspace.folder}",
+            next_command=f"ns-train er-nerf --data {shlex.quote(str(workspace.folder))}",
         )
         with atomic_path(workspace.report) as path:
             path.write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ns_talking.data.format import SUBJECT
 from ns_talking.process import STEPS
 from ns_talking.process.step import Progress, Step, Workspace
 from ns_talking.utils.files import sha256, write_json
@@ -81,6 +82,8 @@ def run_steps(
         ValueError: When the folder belongs to something else.
     """
     if not workspace.video.is_file():
+        if workspace.video.is_dir():
+            raise ValueError(f"{workspace.video} is a folder. Name the video itself.")
         raise FileNotFoundError(f"There is no video {workspace.video}. Check the path.")
     steps = _ordered_steps(registry, names)
     video = {
@@ -160,13 +163,17 @@ def _open_manifest(workspace: Workspace, video: Mapping[str, Any], overwrite: bo
     if not known:
         if not overwrite:
             raise ValueError(f"{path} is damaged or from another version. Make the dataset anew with --overwrite.")
+        (folder / SUBJECT).unlink(missing_ok=True)
         return fresh
     if not same_video:
-        if not overwrite:
+        # A wrong video that failed before its first step was done has no claim on the folder.
+        if not overwrite and manifest["steps"]:
             raise ValueError(
                 f"{folder} holds the dataset of another video ({name}). Name another folder with --output, or "
                 "replace it with --overwrite."
             )
+        # Who consented to the other video did not consent to this one.
+        (folder / SUBJECT).unlink(missing_ok=True)
         manifest["video"] = dict(video)
     return manifest
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ns_talking.audio import FEATURES
+from ns_talking.audio.extractors import feature_extractor
 from ns_talking.data.format import Split, write_transforms
 from ns_talking.process.frame_pool import usable_frames
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
-from ns_talking.utils.registry import lookup
 
 
 class SplitStep:
@@ -78,4 +77,4 @@ def split_frames(indices: list[int], num_frames: int, held_out: float) -> dict[i
 
 def feature_identities(settings: ProcessSettings) -> dict[str, str]:
     """Name what will stand in `features/`, and which extractor makes it."""
-    return {name: lookup(FEATURES, name, "audio features")().identity() for name in settings.audio_features}
+    return {name: feature_extractor(name).identity() for name in settings.audio_features}

@@ -21,6 +21,11 @@ def test_progress_runs_from_0_to_1_within_a_phase() -> None:
     assert phases.at(100).progress == 1
 
 
+def test_growing_losses_go_on_from_four_fifths_in_the_lips_phase() -> None:
+    phases = PhasesConfig(head=4, lips=2, torso=2)
+    assert [phases.at(step).strength for step in range(6)] == pytest.approx([0, 0.25, 0.5, 0.75, 0.8, 0.9])
+
+
 @pytest.mark.parametrize("total", [3, 10, 777, 1_000_000])
 def test_stretched_phases_fill_the_run_and_none_vanishes(total: int) -> None:
     phases = PhasesConfig(head=100, lips=5, torso=20).stretched(total)

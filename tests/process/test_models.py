@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ns_talking.process.models import MODELS, ModelFile, cache_folder, find_model, installed_model
+from ns_talking.process.models import MODELS, find_model, installed_model
+from ns_talking.utils.model_files import ModelFile, cache_folder
 
 CONTENT = bytes(range(256)) * 4000
 

@@ -19,7 +19,8 @@ from ns_talking.process.report import ReportStep
 from ns_talking.process.report_page import page
 from ns_talking.process.split import SplitStep
 from ns_talking.process.torso import TorsoStep
-from ns_talking.process.verdicts import Verdict, read_verdicts
+from ns_talking.process.verdicts import read_verdicts
+from ns_talking.utils.verdicts import Verdict
 
 
 @pytest.fixture(autouse=True)

@@ -151,13 +151,36 @@ def test_leftovers_of_a_killed_run_are_removed(run: Callable[..., list[str]], tm
     assert not leftover.exists()
 
 
+def test_a_video_that_failed_at_its_first_step_leaves_the_folder_to_another(
+    run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    run()
+    manifest = tmp_path / "dataset" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "steps": {}}))
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"other pictures")
+    run(path=other)
+    assert json.loads(manifest.read_text())["video"]["name"] == "other.mp4"
+
+
+def test_a_folder_in_place_of_a_video_is_called_one(run: Callable[..., list[str]], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder. Name the video itself"):
+        run(path=tmp_path)
+
+
 def test_another_video_is_refused_unless_overwritten(run: Callable[..., list[str]], tmp_path: Path) -> None:
     run()
     other = tmp_path / "other.mp4"
     other.write_bytes(b"other pictures")
     with pytest.raises(ValueError, match=r"another video \(video.mp4\).*--overwrite"):
         run(path=other)
+    consent = tmp_path / "dataset" / "subject.json"
+    consent.write_text("of the person in the first video")
+    run(overwrite=True)
+    assert consent.exists()
     assert run(path=other, overwrite=True) == ["first", "second", "third", "aside"]
+    assert not consent.exists()
     assert run(path=other) == []
 
 

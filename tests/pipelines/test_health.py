@@ -1,0 +1,92 @@
+"""What a dead portrait is told by; an untrained one listens and is not there yet."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from portraits import write_tiny_portrait
+
+from ns_talking.methods.er_nerf import ERNeRFModelConfig, er_nerf
+from ns_talking.modules.audio_code import AudioCodeConfig
+from ns_talking.pipelines import health
+from ns_talking.pipelines.portrait import PortraitPipeline
+from ns_talking.rendering.occupancy import OccupancyGridConfig
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> PortraitPipeline:
+    config = deepcopy(er_nerf.config.pipeline)
+    config.datamanager.data = write_tiny_portrait(tmp_path_factory.mktemp("health") / "tiny", num_frames=22, size=32)
+    config.datamanager.working_size = None
+    config.model = ERNeRFModelConfig(
+        audio_code=AudioCodeConfig(), occupancy=OccupancyGridConfig(resolution=16, update_interval=4)
+    )
+    pipeline = config.setup(device="cpu", test_mode="inference")
+    assert isinstance(pipeline, PortraitPipeline)
+    return pipeline
+
+
+def test_every_finding_says_what_to_do(pipeline: PortraitPipeline) -> None:
+    names = []
+    for verdict in health.thorough(pipeline):
+        names.append(verdict.name)
+        assert (verdict.level == "pass") == (verdict.advice == "")
+    assert names == ["parameters", "occupancy", "head", "audio attention", "mouth follows sound"]
+
+
+def test_one_nan_among_the_parameters_is_named(pipeline: PortraitPipeline) -> None:
+    name, parameter = next(pair for pair in pipeline.portrait_model.named_parameters() if pair[1].numel() > 1)
+    value = parameter.data.view(-1)[0].clone()
+    parameter.data.view(-1)[0] = float("nan")
+    verdict = health.parameters(pipeline)
+    parameter.data.view(-1)[0] = value
+    assert verdict.level == "fail" and name in verdict.found
+    assert health.parameters(pipeline).level == "pass"
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.0, "fail"), (0.25, "pass"), (1.0, "warn")])
+def test_a_dead_or_a_full_occupancy_grid_is_found(pipeline: PortraitPipeline, share: float, level: str) -> None:
+    occupied = pipeline.portrait_model.occupancy.occupied
+    before = occupied.clone()
+    flat = occupied.view(-1)
+    flat[:] = torch.arange(len(flat)) < share * len(flat)
+    verdict = health.occupancy(pipeline)
+    occupied.copy_(before)
+    assert verdict.level == level
+
+
+def test_a_head_that_is_not_there_and_attends_to_nothing_is_found(
+    pipeline: PortraitPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = {name: torch.zeros(24, 24, 1) for name in ("accumulation", "audio_attention")}
+    monkeypatch.setattr(health, "_rendered", lambda *_: empty)
+    assert {verdict.name: verdict.level for verdict in health.picture(pipeline)} == {
+        "head": "fail",
+        "audio attention": "fail",
+    }
+
+
+@pytest.mark.parametrize(("gain", "level"), [(0.0, "fail"), (0.2, "pass")])
+def test_a_mouth_that_does_not_change_with_the_sound_is_found(
+    pipeline: PortraitPipeline, monkeypatch: pytest.MonkeyPatch, gain: float, level: str
+) -> None:
+    def rendered(_: object, sound_of: int, pose_of: int, size: int) -> dict[str, torch.Tensor]:
+        return {"rgb": torch.full((32, 32, 3), 0.5 + gain * np.sin(sound_of))}
+
+    monkeypatch.setattr(health, "_rendered", rendered)
+    assert health.mouth_follows_sound(pipeline).level == level
+
+
+def test_looking_leaves_the_portrait_as_it_was(pipeline: PortraitPipeline) -> None:
+    model = pipeline.portrait_model
+    model.train()
+    before = model.track
+    health.early(pipeline)
+    assert model.training and model.track is before
+
+
+def test_only_what_worries_is_kept(pipeline: PortraitPipeline) -> None:
+    assert all(verdict.level != "pass" for verdict in health.worrying(health.early(pipeline)))
