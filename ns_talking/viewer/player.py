@@ -1,0 +1,205 @@
+"""The sound player in the browser: an audio element with its waveform, whose clock the viewer follows.
+
+The page can show only what Viser offers. Its markdown up to version 1.0 is MDX, whose React handlers run in the
+browser; later versions have HTML elements, whose handlers run as well. Both get the same script. It reports the clock
+through a text field of the page, which Viser sends to the server like any typed text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html as markup
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CLOCK = "ns-talking-clock"
+"""First word of the text by which the browser reports its clock."""
+CLOCK_LABEL = "Sound clock"
+"""Label of the text field; the script hides its row."""
+_HEIGHT = 40
+
+_SCRIPT = """(root) => {
+  const audio = root.querySelector("audio");
+  const line = root.querySelector("line");
+  const wave = root.querySelector("svg");
+  const note = root.querySelector(".ns-talking-note");
+  const mic = root.querySelector("button");
+  const put = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+  let told = "";
+  const tell = () => {
+    const field = Array.from(document.querySelectorAll("input")).find((one) => one.value.startsWith("CLOCK"));
+    if (!field) return;
+    let row = field;
+    while (row && !row.textContent.includes("LABEL")) row = row.parentElement;
+    if (row && row.style.display !== "none") row.style.display = "none";
+    const state = audio.ended ? "ended" : audio.paused ? "paused" : "playing";
+    const text = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state].join(" ");
+    if (text === told) return;
+    told = text;
+    put.call(field, text);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  const tick = () => {
+    if (!root.isConnected) return;
+    const at = 100 * audio.currentTime / Math.max(Number(audio.dataset.seconds), 0.001);
+    line.setAttribute("x1", at);
+    line.setAttribute("x2", at);
+    tell();
+    setTimeout(tick, audio.paused ? 100 : 40);
+  };
+  wave.addEventListener("click", (event) => {
+    const box = wave.getBoundingClientRect();
+    audio.currentTime = Number(audio.dataset.seconds) * (event.clientX - box.left) / box.width;
+  });
+  for (const name of ["play", "pause", "seeked", "ended"]) audio.addEventListener(name, tell);
+  if (!navigator.mediaDevices || !window.MediaRecorder) mic.style.display = "none";
+  let recorder = null;
+  mic.addEventListener("click", async () => {
+    if (recorder) { recorder.stop(); return; }
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+      const parts = [];
+      recorder = new MediaRecorder(stream);
+      recorder.ondataavailable = (event) => parts.push(event.data);
+      recorder.onstop = () => {
+        stream.getTracks().forEach((track) => track.stop());
+        const kind = recorder.mimeType.split(";")[0];
+        recorder = null;
+        mic.textContent = "Record the microphone";
+        const files = new DataTransfer();
+        files.items.add(new File(parts, "microphone." + (kind.split("/")[1] || "webm"), { type: kind }));
+        const picker = document.querySelector("input[type=file]");
+        picker.files = files.files;
+        picker.dispatchEvent(new Event("change", { bubbles: true }));
+      };
+      recorder.start();
+      mic.textContent = "Stop recording";
+    } catch (error) {
+      recorder = null;
+      note.textContent = "The browser gives no microphone: " + error.message;
+    }
+  });
+  tick();
+}"""
+
+_COMMAND = """(mark) => {
+  const audio = document.querySelector("audio[data-sound]");
+  if (!audio || audio.dataset.command === "NUMBER") return;
+  audio.dataset.command = "NUMBER";
+  const note = audio.parentElement.querySelector(".ns-talking-note");
+  audio.loop = LOOP;
+  audio.playbackRate = SPEED;
+  if (SEEK !== null) audio.currentTime = SEEK;
+  if (PLAY) {
+    if (audio.ended) audio.currentTime = 0;
+    audio.play().then(() => { note.textContent = ""; }, () => { note.textContent = "Press play in the player."; });
+  } else {
+    audio.pause();
+  }
+}"""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a browser says about its clock."""
+
+    sound: int
+    """Number of the sound that it plays."""
+    time_s: float
+    playing: bool
+
+
+def player(mp3: bytes, peaks: Sequence[float], duration_s: float, sound: int, html: bool) -> str:
+    """Write the player.
+
+    Args:
+        mp3: The sound, encoded.
+        peaks: Loudness over time, in [0, 1], for the waveform.
+        duration_s: Length of the sound in seconds.
+        sound: Its number, which the browser reports back.
+        html: Whether the page takes HTML; else MDX.
+    """
+    step = 100 / max(len(peaks), 1)
+    bars = "".join(f"M{k * step:.2f} {20 - 19 * peak:.1f}V{20 + 19 * peak:.1f}" for k, peak in enumerate(peaks))
+    source = "data:audio/mpeg;base64," + base64.b64encode(mp3).decode()
+    stroke = "strokeWidth" if not html else "stroke-width"
+    effect = 'vectorEffect="non-scaling-stroke"' if not html else 'vector-effect="non-scaling-stroke"'
+    style = _style({"width": "100%", "height": f"{_HEIGHT}px", "cursor": "pointer", "background": "#8882"}, html)
+    wide = _style({"width": "100%", "height": "32px"}, html)
+    hint = _style({"fontSize": "0.8em"}, html)
+    inner = (
+        f'<svg viewBox="0 0 100 40" preserveAspectRatio="none" {style}>'
+        f'<path d="{bars}" stroke="#4a9eff" {stroke}="1" {effect} fill="none"></path>'
+        f'<line x1="0" x2="0" y1="0" y2="40" stroke="#ff5555" {stroke}="2" {effect}></line></svg>'
+        f'<audio controls preload="auto" data-sound="{sound}" data-seconds="{duration_s:.3f}" src="{source}" '
+        f"{wide}></audio>"
+        f'<button type="button" {hint}>Record the microphone</button>'
+        f"<div {_class('ns-talking-note', html)} {hint}></div>"
+    )
+    script = _SCRIPT.replace("CLOCK", CLOCK).replace("LABEL", CLOCK_LABEL)
+    return _running(script, inner, html)
+
+
+def command(number: int, *, play: bool, seek_s: float | None, speed: float, loop: bool, html: bool) -> str:
+    """Tell the player of every browser what to do; each obeys a number once.
+
+    Args:
+        number: Of the command.
+        play: Whether to play or to pause.
+        seek_s: Where to go first, in seconds; None stays.
+        speed: Playback rate.
+        loop: Whether to start again at the end.
+        html: Whether the page takes HTML; else MDX.
+    """
+    script = _COMMAND.replace("NUMBER", str(number)).replace("LOOP", json.dumps(loop))
+    script = script.replace("SPEED", json.dumps(speed)).replace("SEEK", json.dumps(seek_s))
+    return _running(script.replace("PLAY", json.dumps(play)), "", html)
+
+
+def plain(text: str, html: bool) -> str:
+    """Write text that is nothing but text, whatever it contains: names of files come from anywhere."""
+    if html:
+        return f"<div>{markup.escape(text)}</div>"
+    # A string literal inside an expression. The escapes keep it one line, without what MDX or HTML could read.
+    literal = json.dumps(text)
+    for letter in "<>{}&`":
+        literal = literal.replace(letter, f"\\u{ord(letter):04x}")
+    return f"<span>{{{literal}}}</span>"
+
+
+def parse_tick(text: str) -> Tick | None:
+    """Read what the text field holds; None where it is no report of a clock."""
+    words = text[:200].split()
+    if len(words) != 4 or words[0] != CLOCK or words[3] not in ("playing", "paused", "ended"):
+        return None
+    try:
+        sound, time_s = int(words[1]), float(words[2])
+    except ValueError:
+        return None
+    if not 0 <= time_s < 1e6:
+        return None
+    return Tick(sound, time_s, words[3] == "playing")
+
+
+def _running(script: str, inner: str, html: bool) -> str:
+    """Run a script, a function of the element around `inner`, when the page shows it."""
+    if html:
+        start = markup.escape(f"({script})(this.parentElement)", quote=True)
+        return f'<div>{inner}<img alt="" src="data:," style="display:none" onerror="{start}"></div>'
+    once = f"if (element && !element.nsTalking) {{ element.nsTalking = true; ({script})(element) }}"
+    return f"<div ref={{(element) => {{ {once} }}}}>{inner}</div>"
+
+
+def _style(values: dict[str, str], html: bool) -> str:
+    if html:
+        return 'style="' + ";".join(f"{_hyphenated(name)}:{value}" for name, value in values.items()) + '"'
+    return f"style={{{json.dumps(values)}}}"
+
+
+def _class(name: str, html: bool) -> str:
+    return f'class="{name}"' if html else f'className="{name}"'
+
+
+def _hyphenated(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -1,0 +1,151 @@
+"""The page of `ns-viewer` in a real browser: panel, upload, playback, picture."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import command_environment, script_path
+
+from ns_talking.audio.io import write_wav
+
+# Starting a browser and a viewer beside other work takes its time.
+pytestmark = pytest.mark.timeout(600)
+BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """The page, opened by a browser in a profile of its own."""
+    if not BROWSER:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'ns-talking[dev]'")
+    folder = tmp_path_factory.mktemp("viewer")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (folder / "viewer.log").open("w")
+    command = [script_path("ns-viewer"), "--load-config", str(trained)]
+    command += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
+    viewer = subprocess.Popen(command, cwd=folder, env=command_environment(), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(480):
+            assert viewer.poll() is None, (folder / "viewer.log").read_text()[-3000:]
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch_persistent_context(
+                str(folder / "profile"),
+                executable_path=BROWSER,
+                args=FLAGS,
+                headless=True,
+                viewport={"width": 1000, "height": 700},
+            )
+            page = browser.new_page()
+            page.set_default_timeout(200_000)
+            page.goto(f"http://127.0.0.1:{port}")
+            page.wait_for_selector("audio[data-sound]")
+            page.wait_for_function("document.querySelector('audio').readyState >= 3")
+            yield page
+            browser.close()
+    finally:
+        viewer.terminate()
+        viewer.wait(30)
+
+
+def heard_s(page) -> float:
+    return page.evaluate("document.querySelector('audio').currentTime")
+
+
+def slider_s(page) -> float:
+    row = page.locator("div", has=page.get_by_text("Time (s)", exact=True)).last
+    return float(row.locator("xpath=..").locator("input").last.input_value())
+
+
+def picture(page) -> np.ndarray:
+    """The page without its panel, as numbers."""
+    import cv2
+
+    shot = page.screenshot(clip={"x": 0, "y": 60, "width": 640, "height": 600})
+    return cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+
+def settled(page) -> np.ndarray:
+    """The picture once it has stopped changing."""
+    last = picture(page)
+    for _ in range(200):
+        time.sleep(0.5)
+        now = picture(page)
+        if now.std() > 3 and np.array_equal(now, last):
+            return now
+        last = now
+    raise AssertionError("the picture never came to rest")
+
+
+def test_the_panel_is_on_the_page_and_the_clock_is_hidden(page) -> None:
+    for text in ("Talking portrait", "Play", "Loop", "Speed", "Upload sound or video", "Mouth close-up", "Head"):
+        assert page.get_by_text(text, exact=True).first.is_visible(), text
+    page.wait_for_function("document.querySelector('line') !== null")
+    page.get_by_text("Sound clock").wait_for(state="hidden")
+    assert page.evaluate("document.querySelector('audio').duration") == pytest.approx(5.28, abs=0.06)
+
+
+def test_playing_moves_scrubber_and_picture_and_pausing_stops_them(page) -> None:
+    before = settled(page)
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("document.querySelector('audio').currentTime > 1")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.wait_for_function("document.querySelector('audio').paused")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    stopped_s = heard_s(page)
+    for _ in range(200):
+        if slider_s(page) == pytest.approx(stopped_s, abs=0.05):
+            break
+        time.sleep(0.5)
+    assert slider_s(page) == pytest.approx(stopped_s, abs=0.05)
+    after = settled(page)
+    assert np.abs(after - before).max() > 2
+    assert heard_s(page) == stopped_s
+
+
+def test_the_waveform_and_the_scrubber_move_the_sound(page) -> None:
+    box = page.locator("svg[viewBox='0 0 100 40']").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 2.64) < 0.1")
+    row = page.locator("div", has=page.get_by_text("Time (s)", exact=True)).last.locator("xpath=..")
+    row.locator("input").last.fill("1.24")
+    row.locator("input").last.press("Enter")
+    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 1.24) < 0.001")
+
+
+def test_an_upload_drives_the_page_and_what_is_no_sound_is_explained(page, tmp_path: Path) -> None:
+    write_wav(tmp_path / "one second <b>.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32))
+    page.locator("input[type=file]").set_input_files(tmp_path / "one second <b>.wav")
+    page.wait_for_function("Math.abs(document.querySelector('audio').duration - 1) < 0.06")
+    page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'one_second_b.wav')")
+    (tmp_path / "text.wav").write_text("no sound " * 99)
+    page.locator("input[type=file]").set_input_files(tmp_path / "text.wav")
+    page.get_by_text("cannot be read as sound or video").wait_for()
+
+
+def test_a_plain_background_is_shown(page) -> None:
+    before = settled(page)
+    page.get_by_text("Plain background", exact=True).locator("xpath=../../..").locator("input").first.check(force=True)
+    time.sleep(1)
+    assert np.abs(settled(page) - before).mean() > 1
