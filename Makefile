@@ -6,12 +6,15 @@
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
+# Threads that wait sleep: spinning, two of them are ten times slower than one beside other work.
+export OMP_WAIT_POLICY ?= PASSIVE
 # A newer pyright is news, but not for whoever runs the tests.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # This checkout comes first, even while another one shares the environment.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 OUTPUT ?= outputs/demo
+DEVICE ?= cpu
 ready = environment=$$(tools/environment.sh ready) && export PATH="$$environment/bin:$$PATH" && set -x
 
 help:  ## list what there is
@@ -29,8 +32,8 @@ test-slow:  ## the tests on real clips, which need the folder that NS_TALKING_SH
 format:  ## format the code and mend what the linter can mend
 	@$(ready) && ruff format . && ruff check --fix .
 
-bench:  ## time the kernels against their targets
-	@$(ready) && python benchmarks/kernels.py
+bench:  ## time kernels, training steps and frames, and write benchmarks/results (DEVICE=cuda on a GPU)
+	@$(ready) && python benchmarks/kernels.py --device $(DEVICE) && python benchmarks/methods.py --device $(DEVICE)
 
 where:  ## print the folder of the environment
 	@tools/environment.sh where

@@ -158,7 +158,7 @@ class HeldOut:
             "aperture_correlation": correlation(aperture(points, LAYOUT), self.opening),
             "aperture_spread": spread_ratio(aperture(points, LAYOUT), self.opening),
             "lmd": float(np.nanmean(lip_landmark_distance(points, self.points, LAYOUT))),
-            "lmd_centred": float(np.nanmean(lip_landmark_distance(points, self.points, LAYOUT, centred=True))),
+            "lmd_placed": float(np.nanmean(lip_landmark_distance(points, self.points, LAYOUT, centred=False))),
             "missed_faces": int(np.isnan(points[:, 0, 0]).sum()),
         }
 

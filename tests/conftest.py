@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
+
+# Triton reads this when a kernel is defined, so it has to be set before any test imports one.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # beartype checks every annotated array of the package while the tests run. Decorators go below a function's own ones,
 # where they would hide the body from Numba's and Triton's compilers, so those two folders stay unchecked.
@@ -40,16 +45,32 @@ def shared() -> Path:
     return folder.resolve()
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """config.yml of a tiny portrait that the real commands trained; nobody may change what lies around it."""
+    from commands import trained_portrait
+
+    return trained_portrait(tmp_path_factory.mktemp("trained"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
     if not any("gpu" in item.keywords for item in items):
         return
-    import torch
-
     if not torch.cuda.is_available():
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the certificates of tests out of the user's settings, and the user's out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NS_TALKING_CONFIG", str(tmp_path_factory.mktemp("settings")))
+        for name in ("NS_TALKING_CERTIFICATE", "NS_TALKING_PRIVATE_KEY"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,10 +13,12 @@ PACKAGE = Path(__file__).parents[1] / "ns_talking"
 # The table of the architecture: a part, and what its modules may import besides `utils` and their own neighbours.
 MAY_IMPORT = {
     "scripts": {"*"},
-    "demo": {"data.format", "data.landmarks", "audio"},
-    "process": {"audio", "data.format", "data.landmarks"},
+    "demo": {"data.format", "data.landmarks", "data.subject", "audio"},
+    "process": {"audio", "data.format", "data.landmarks", "metrics"},
     "export": {"methods.base", "fields", "data"},
-    "viewer": {"driving"},
+    "doctor": {"audio", "data", "dataparsers", "driving", "metrics", "pipelines", "process"},
+    "evaluation": {"audio", "data", "driving", "metrics", "pipelines", "process", "provenance", "rendering"},
+    "viewer": {"driving", "audio", "data", "rendering", "pipelines", "provenance"},
     "methods": {
         "data",
         "dataparsers",
@@ -29,7 +31,7 @@ MAY_IMPORT = {
         "rendering",
         "viewer",
     },
-    "pipelines": {"data", "driving"},
+    "pipelines": {"data", "driving", "provenance"},
     "dataparsers": {"data", "driving"},
     "data": {"driving"},
     "fields": {"modules", "kernels"},
@@ -39,7 +41,8 @@ MAY_IMPORT = {
     "driving": {"audio"},
     "kernels": set(),
     "audio": set(),
-    "metrics": {"data.landmarks"},
+    "metrics": {"audio", "data.landmarks"},
+    "provenance": set(),
     "utils": set(),
     "__main__": {"scripts"},
 }
@@ -48,6 +51,8 @@ ENTRY_MODULES = [
     "ns_talking.dataparsers.portrait",
     "ns_talking.dataparsers.ad_nerf",
     "ns_talking.methods.er_nerf",
+    "ns_talking.methods.rad_nerf",
+    "ns_talking.methods.er_nerf_pp",
 ]
 """What every command of Nerfstudio imports, whichever method it runs."""
 

@@ -14,6 +14,7 @@ from ns_talking.audio.io import write_wav
 from ns_talking.audio.mel import MelFeatures
 from ns_talking.data import format as layout
 from ns_talking.data.format import Portrait, Split, image_name, read_portrait, write_transforms
+from ns_talking.data.subject import Subject, write_subject
 from ns_talking.demo.head import FOCAL_OVER_WIDTH, HeadRenderer, iterate_frames
 from ns_talking.demo.identity import identity as find_identity
 from ns_talking.demo.motion import blinks, head_poses
@@ -78,6 +79,7 @@ def write_demo(
         raise FileExistsError(f"{folder} is not empty and was not made by the demo. Choose another folder.")
     (folder / layout.TRANSFORMS).unlink(missing_ok=True)
     write_json(folder / SETTINGS, asdict(settings))
+    write_subject(folder, Subject("no person: a procedural head", "none is needed", "any use", "2026-01-01"))
     write_wav(folder / layout.AUDIO, sound_of(settings)[0])
     mel = MelFeatures()
     (folder / layout.FEATURES).mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 from ns_talking.data import ad_nerf_format as layout
 from ns_talking.data.clip_track import clip_track
 from ns_talking.data.decoding import FrameDecoder
-from ns_talking.data.format import IMAGES, Portrait, PortraitFrame, Region, Split, image_name
+from ns_talking.data.format import IMAGES, SUBJECT, Portrait, PortraitFrame, Region, Split, image_name
 from ns_talking.data.landmarks import scheme
 from ns_talking.utils.files import atomic_path, write_json
 
@@ -58,6 +58,8 @@ def export_ad_nerf(portrait: Portrait, output: Path, advance: Callable[[], None]
         _write_features(folder, portrait)
         if portrait.audio is not None:
             shutil.copyfile(portrait.audio, folder / layout.AUDIO)
+        if (portrait.folder / SUBJECT).is_file():
+            shutil.copyfile(portrait.folder / SUBJECT, folder / SUBJECT)
         write_json(folder / layout.TRAIN_TRANSFORMS, _transforms(portrait, "train"))
         write_json(folder / layout.TEST_TRANSFORMS, _transforms(portrait, "test"))
 

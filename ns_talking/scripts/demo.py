@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ns_talking.utils.commands import environment, resolved, run, show
 from ns_talking.utils.files import absolute_path, sha256, write_json
 from ns_talking.utils.progress import CONSOLE, progress
 
@@ -35,15 +34,19 @@ class Demo:
     identity: str = "ada"
     """Who speaks: ada, bruno, chidi, dora, emil, or any other word for a person made up from it."""
     seconds: float = 24.0
-    """Length of the clip to train on, in seconds."""
+    """Length of the clip to train on, in seconds; 5 or more."""
     iterations: int = 1_500
     """Training iterations."""
     size: int = 128
     """Width and height of the clip in pixels."""
     seed: int = 0
     """What is said and how the head moves."""
+    jaw: float = 1.0
+    """Factor on the opening of the mouth; 1.6 is a large jaw motion."""
     speech_seconds: float = 6.0
     """Length of the unseen speech, in seconds."""
+    draw_only: bool = False
+    """Stop when the dataset is there."""
 
     def main(self) -> None:
         """Run the demo."""
@@ -52,6 +55,9 @@ class Demo:
         started_s = time.monotonic()
         try:
             self._draw()
+            if self.draw_only:
+                CONSOLE.print(f"Next: ns-train {_METHOD} --data {self._data}", highlight=False, soft_wrap=True)
+                return
             self._train()
             self._render()
         except KeyboardInterrupt:
@@ -74,10 +80,10 @@ class Demo:
         )
 
     def _check(self) -> None:
-        if self.seconds < 4 or self.speech_seconds <= 0 or self.iterations < 1 or self.size < 32:
+        if self.seconds < 5 or self.speech_seconds <= 0 or self.iterations < 1 or self.size < 32:
             raise ValueError(
                 f"--seconds {self.seconds:g} --speech-seconds {self.speech_seconds:g} --iterations {self.iterations} "
-                f"--size {self.size} makes no portrait. Give a clip of 4 s or more, more than 0 s of speech, "
+                f"--size {self.size} makes no portrait. Give a clip of 5 s or more, more than 0 s of speech, "
                 "at least 1 iteration and at least 32 pixels."
             )
 
@@ -110,7 +116,7 @@ class Demo:
         from ns_talking.audio.io import write_wav
         from ns_talking.demo.portrait import write_demo
 
-        portrait = write_demo(self._data, self.identity, self.seconds, self.size, self.seed)
+        portrait = write_demo(self._data, self.identity, self.seconds, self.size, self.seed, self.jaw)
         write_wav(self._speech, self._unseen()[0])
         CONSOLE.print(f"Dataset: {self._data} ({portrait.num_frames} frames, {portrait.width} px)", soft_wrap=True)
 
@@ -118,7 +124,8 @@ class Demo:
         from ns_talking.demo.identity import identity
         from ns_talking.demo.speech import synthesize
 
-        return synthesize(self.speech_seconds, self.seed + 1_000, identity(self.identity).voice)
+        samples, mouth = synthesize(self.speech_seconds, self.seed + 1_000, identity(self.identity).voice)
+        return samples, mouth.amplified(self.jaw)
 
     def _wanted(self, speech: bool) -> dict[str, Any]:  # Any: JSON.
         """Say what a finished training, or a finished video, depends on."""
@@ -156,10 +163,7 @@ class Demo:
         record.unlink(missing_ok=True)
         command = ["ns-talking", "render", "--load-config", str(self._run / "config.yml")]
         command += ["--audio", str(self._speech), "--output", str(self._video), "--start-frame", "0"]
-        _show(command)
-        status = subprocess.run(_resolve(command), check=False, env=_environment()).returncode
-        if status != 0:
-            raise ValueError(f"`ns-talking render` failed with status {status}; what it said stands above.")
+        run(command)
         write_json(record, wanted)
 
     def _compare(self) -> tuple[float, float]:
@@ -221,42 +225,24 @@ def _reads(path: Path) -> Any:  # Any: JSON.
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _resolve(command: list[str]) -> list[str]:
-    """Find the commands of this very environment, whether or not it is on the search path."""
-    starts = {
-        "ns-train": ["-c", "from nerfstudio.scripts.train import entrypoint; entrypoint()"],
-        "ns-talking": ["-m", "ns_talking"],
-    }
-    return [sys.executable, *starts[command[0]], *command[1:]]
-
-
-def _environment() -> dict[str, str]:
-    # Nerfstudio 1.1.5 uses what newer versions of PyTorch deprecate; that is no news to whoever tries the demo.
-    return {"PYTHONWARNINGS": "ignore::FutureWarning", **os.environ, "PYTHONUNBUFFERED": "1"}
-
-
-def _show(command: list[str]) -> None:
-    CONSOLE.print(f"$ {shlex.join(command)}", highlight=False, soft_wrap=True, markup=False)
-
-
 def _run_logged(command: list[str], log: Path, description: str, total: int, unit: str) -> None:
     """Run a command that reports steps, show a bar, and keep everything it prints.
 
     Raises:
         ValueError: When the command fails.
     """
-    _show(command)
+    show(command)
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w", encoding="utf-8") as file,
         progress(description, total=total, unit=unit) as advance,
         subprocess.Popen(
-            _resolve(command),
+            resolved(command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=_environment(),
+            env=environment(),
         ) as process,
     ):
         assert process.stdout is not None

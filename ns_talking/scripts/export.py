@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Export:
         with progress("Exporting", total=len(portrait.frames), unit="frames") as advance:
             exporter(portrait, output, advance)
         _say(f"Wrote {output} ({self.format})")
-        _say(f"Next: ns-train er-nerf --data {output} {self.format}")
+        _say(f"Next: ns-train er-nerf --data {shlex.quote(str(output))} {self.format}")
 
 
 def _read(folder: Path) -> Portrait:

@@ -27,9 +27,10 @@ def load_portrait(config_path: Path, data: Path | None = None) -> PortraitPipeli
     # Imports every method of Nerfstudio, which takes seconds.
     from nerfstudio.utils.eval_utils import eval_setup
 
-    _, pipeline, _, _ = eval_setup(
+    _, pipeline, checkpoint, _ = eval_setup(
         path, test_mode="inference", update_config_callback=lambda config: relocated(config, path, data)
     )
+    pipeline.checkpoint = checkpoint  # pyright: ignore[reportArgumentType] # Nerfstudio annotates it as a Tensor.
     return pipeline  # pyright: ignore[reportReturnType] # read_config has refused every other pipeline.
 
 

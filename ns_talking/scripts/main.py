@@ -28,10 +28,23 @@ class Verb(NamedTuple):
 VERBS = {
     "process": Verb("ns_talking.scripts.process:Process", "Turn a video of one speaker into a dataset to train on."),
     "render": Verb("ns_talking.scripts.render:Render", "Render a trained portrait speaking any audio, as an mp4."),
+    "camera-path": Verb(
+        "ns_talking.scripts.camera_path:CameraPath", "Write a camera path with sound, for ns-render camera-path."
+    ),
+    "evaluate": Verb(
+        "ns_talking.scripts.evaluate:Evaluate", "Measure trained portraits, and make a page to judge them by."
+    ),
+    "doctor": Verb("ns_talking.scripts.doctor:Doctor", "Check the installation, a dataset or a training."),
+    "verify": Verb(
+        "ns_talking.scripts.verify:Verify", "Tell whether an mp4 is marked as synthetic and unchanged since."
+    ),
     "demo": Verb("ns_talking.scripts.demo:Demo", "Make a procedural talking head, train on it and render it."),
     "export": Verb("ns_talking.scripts.export:Export", "Write a dataset in the layout that other tools read."),
+    "reproduce": Verb(
+        "ns_talking.scripts.reproduce:Reproduce", "Print an experiment, or run it and compare with its numbers."
+    ),
 }
-"""Every verb is a dataclass with a method `main()`; its fields are the options."""
+"""Every verb is a dataclass with a method `main()`, which may return an exit status; its fields are the options."""
 
 _INTERRUPTED = 130  # What shells report for a process that ended by Ctrl-C: 128 + SIGINT.
 _USAGE = 2
@@ -43,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What stands behind `ns-talking` on the command line; None takes the process's own.
     """
+    # Threads that spin while they wait take the cores from whatever else runs: beside other work two threads multiply
+    # matrices ten times slower than one. OpenMP reads this when PyTorch is imported, by a verb or a command it starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -60,10 +76,9 @@ def _status(arguments: list[str]) -> int:
         _report(f"ns-talking has no verb {name!r}.{hint} Known: {', '.join(VERBS)}.")
         return _USAGE
     if os.environ.get("NS_TALKING_DEBUG", "0") not in ("", "0"):
-        _run(name, options)
-        return 0
+        return _run(name, options)
     try:
-        _run(name, options)
+        return _run(name, options)
     except KeyboardInterrupt:
         _report(f"ns-talking {name} was interrupted.")
         return _INTERRUPTED
@@ -75,15 +90,15 @@ def _status(arguments: list[str]) -> int:
     except (ValueError, ImportError, OSError) as error:
         _report(_explain(error))
         return 1
-    return 0
 
 
-def _run(name: str, options: list[str]) -> None:
+def _run(name: str, options: list[str]) -> int:
+    """Run a verb; most return nothing, which is success."""
     # tyro takes a moment to import, which the list of verbs need not wait for.
     import tyro
 
     verb = lookup({known: verb.target for known, verb in VERBS.items()}, name, "verbs")
-    tyro.cli(verb, prog=f"ns-talking {name}", args=options).main()
+    return tyro.cli(verb, prog=f"ns-talking {name}", args=options).main() or 0
 
 
 def _list_verbs() -> None:

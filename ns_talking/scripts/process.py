@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Annotated, Literal
 import tyro
 from rich.text import Text
 
-from ns_talking.audio import FEATURES
+from ns_talking.audio.extractors import AUTO, at_hand, feature_extractor
+from ns_talking.data.format import SUBJECT
+from ns_talking.data.subject import write_subject
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.person_masks import PARSERS
 from ns_talking.process.runner import RunResult, StepResult, run_steps
 from ns_talking.process.step import ProcessSettings, Workspace
-from ns_talking.process.verdicts import read_verdicts, verdict_table
+from ns_talking.process.verdicts import read_verdicts
+from ns_talking.scripts.consent import asked_subject
 from ns_talking.utils.progress import CONSOLE, progress
 from ns_talking.utils.registry import lookup
+from ns_talking.utils.verdicts import verdict_table
 
 
 @dataclass
@@ -45,10 +50,14 @@ class Process:
     """Landmark detector: `mediapipe` or `face-alignment`."""
     parsing: str = "auto"
     """Parsing backend; `auto` takes the best one whose model is there."""
-    audio_features: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("mel",)
-    """Audio features to extract."""
+    audio_features: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("auto",)
+    """Audio features to extract: mel, hubert, wav2vec2, whisper. `auto` takes mel, which needs no model, and hubert
+    where its model is installed already; naming hubert downloads it (1.3 GB)."""
     models: Path | None = None
     """Folder with model files, searched before NS_TALKING_MODELS and the cache."""
+    subject: Path | None = None
+    """JSON file with who is shown, consent, scope and date; you are asked on a terminal. It is kept as subject.json in
+    the dataset and written into the manifest of every video."""
     allow_silent: bool = False
     """Accept a video without sound, for poses and masks only."""
     overwrite: bool = False
@@ -62,10 +71,13 @@ class Process:
         """
         begin = time.perf_counter()
         self._check()
+        subject = asked_subject(self.subject, self.output.expanduser())
         workspace = Workspace(self.output.expanduser(), self.video.expanduser(), self._settings())
         done: list[str] = []
 
         def finished(step: StepResult) -> None:
+            if subject is not None and not done:
+                write_subject(workspace.folder, subject)
             done.append(step.name)
             if not step.skipped:
                 CONSOLE.print(f"{step.name} done in {step.seconds:.1f} s", highlight=False)
@@ -86,11 +98,13 @@ class Process:
         if verdicts:
             CONSOLE.print(verdict_table(verdicts))
         folder = workspace.folder
+        if not (folder / SUBJECT).is_file():
+            _say(f"Note: nobody said who is shown and agreed to it; --subject FILE keeps that as {SUBJECT}.")
         if result.nothing_done:
             _say(f"{folder} is complete and up to date; nothing was done ({seconds:.1f} s).")
         else:
             _say(f"Wrote {folder} in {seconds:.0f} s. Look at {workspace.report} first.")
-        _say(f"Next: ns-train er-nerf --data {folder}")
+        _say(f"Next: ns-train er-nerf --data {shlex.quote(str(folder))}")
 
     def _check(self) -> None:
         if not 64 <= self.size <= 2048:
@@ -106,7 +120,8 @@ class Process:
         # Names are looked up now, so that a slip of the pen does not cost the minutes before the step that needs it.
         lookup(LANDMARKS, self.landmarks, "landmark detectors")
         for name in self.audio_features:
-            lookup(FEATURES, name, "audio features")
+            if name != AUTO:
+                feature_extractor(name)
         if self.parsing != "auto":
             lookup(PARSERS, self.parsing, "parsing backends")
 
@@ -120,7 +135,7 @@ class Process:
             landmarks=self.landmarks,
             models=self.models,
             parsing=self.parsing,
-            audio_features=self.audio_features,
+            audio_features=at_hand(self.audio_features, self.models),
             allow_silent=self.allow_silent,
         )
 

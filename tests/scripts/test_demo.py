@@ -11,7 +11,7 @@ from ns_talking.scripts.demo import Demo
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    monkeypatch.setattr(demo, "_resolve", lambda command: [sys.executable, "-c", program])
+    monkeypatch.setattr(demo, "resolved", lambda command: [sys.executable, "-c", program])
 
 
 def test_settings_that_make_no_portrait_are_refused(tmp_path: Path) -> None:
@@ -40,9 +40,13 @@ def test_training_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         verb._train()
 
 
-def test_commands_are_those_of_this_environment() -> None:
-    assert demo._resolve(["ns-talking", "render", "--help"]) == [sys.executable, "-m", "ns_talking", "render", "--help"]
-    assert demo._resolve(["ns-train", "er-nerf"])[-1] == "er-nerf"
+def test_drawing_only_stops_at_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Demo, "_draw", lambda verb: verb._data.mkdir(parents=True))
+    pretend(monkeypatch, "raise SystemExit(3)")
+    Demo(output=tmp_path, draw_only=True).main()
+    assert "Next: ns-train er-nerf --data" in capsys.readouterr().out
 
 
 def test_telling_frames_reach_from_closed_to_wide_open() -> None:

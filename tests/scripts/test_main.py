@@ -52,6 +52,18 @@ def failing_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return replace
 
 
+@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(
+    own: str | None, expected: str, failing_verb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
+    if own is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    failing_verb("print(os.environ['OMP_WAIT_POLICY'])")
+    assert status_of("demo") == 0
+    assert capsys.readouterr().out.strip() == expected
+
+
 def test_every_verb_is_a_dataclass_with_main() -> None:
     for verb in VERBS.values():
         module, attribute = verb.target.split(":")

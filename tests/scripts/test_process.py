@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from speech_models import install
 
 from ns_talking.process.runner import RunResult, StepResult
 from ns_talking.process.step import Workspace
@@ -51,6 +52,15 @@ def test_options_reach_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert exit_.value.code == 0
     settings = seen[0].settings
     assert (settings.size, settings.start_s, settings.focal, settings.crop) == (256, 3.0, 450.0, "none")
+    assert settings.audio_features == ("mel",)
+
+
+def test_audio_features_are_chosen_by_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NS_TALKING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NS_TALKING_MODELS", raising=False)
+    assert Process(tmp_path / "a.mp4", tmp_path)._settings().audio_features == ("mel",)
+    install("hubert", tmp_path / "models", monkeypatch)
+    assert Process(tmp_path / "a.mp4", tmp_path)._settings().audio_features == ("hubert", "mel")
 
 
 def test_a_second_run_says_that_nothing_was_done_and_what_comes_next(

@@ -1,0 +1,139 @@
+"""Measure how far picture and sound are apart in the viewer, in a headless Chromium on this machine.
+
+Every picture carries its frame number as black and white bars; the page reads them off each picture that arrives, and
+at every repaint compares the frame on show with the clock of the sound that plays.
+
+    python benchmarks/viewer_sync.py --load-config outputs/demo/ada/training/ada/er-nerf/demo/config.yml
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+BITS = 12
+READER = """
+window.shown = null; window.samples = [];
+const create = URL.createObjectURL.bind(URL);
+URL.createObjectURL = (blob) => {
+  const url = create(blob);
+  if (blob.type && blob.type.startsWith("image/")) {
+    const image = new Image();
+    image.onload = () => requestAnimationFrame(() => {
+      const canvas = document.createElement("canvas");
+      canvas.width = image.width; canvas.height = image.height;
+      const context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      let frame = 0;
+      for (let bit = 0; bit < BITS; bit++) {
+        const x = Math.floor((bit + 0.5) * image.width / BITS), y = Math.floor(image.height * 0.04);
+        frame = 2 * frame + (context.getImageData(x, y, 1, 1).data[0] > 127 ? 1 : 0);
+      }
+      window.shown = frame;
+    });
+    image.src = url;
+  }
+  return url;
+};
+const watch = () => {
+  const audio = document.querySelector("audio[data-sound]");
+  if (audio && !audio.paused && window.shown !== null) window.samples.push([audio.currentTime, window.shown / 25]);
+  requestAnimationFrame(watch);
+};
+watch();
+""".replace("BITS", str(BITS))
+
+
+def main() -> None:
+    """Play the clip once and print the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--load-config", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=7321)
+    parser.add_argument("--warm-up", type=float, default=1.5, help="seconds of sound that are not counted")
+    arguments = parser.parse_args()
+    from nerfstudio.scripts.viewer.run_viewer import _start_viewer
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    config, pipeline, _, step = eval_setup(arguments.load_config)
+    config.vis = "viewer"
+    config.viewer.websocket_host, config.viewer.websocket_port = "127.0.0.1", arguments.port
+    _mark_pictures(pipeline.model.panel)
+    threading.Thread(target=_watch, args=(arguments, pipeline.model.panel), daemon=True).start()
+    _start_viewer(config, pipeline, step)
+
+
+def _mark_pictures(panel: object) -> None:
+    render = panel.render
+
+    def marked(camera: object) -> dict[str, torch.Tensor]:
+        outputs = render(camera)
+        rgb = outputs["rgb"]
+        height, width = rgb.shape[:2]
+        bits = [panel.shown_frame >> (BITS - 1 - place) & 1 for place in range(BITS)]
+        for place, bit in enumerate(bits):
+            rgb[: max(4, height // 12), place * width // BITS : (place + 1) * width // BITS] = float(bit)
+        return outputs
+
+    panel.render = marked
+
+
+def _watch(arguments: argparse.Namespace, panel: object) -> None:
+    try:
+        _play(arguments, panel)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _play(arguments: argparse.Namespace, panel: object) -> None:
+    from playwright.sync_api import sync_playwright
+
+    while panel._controls is None:
+        time.sleep(0.2)
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch_persistent_context(
+            tempfile.mkdtemp(), executable_path=browser_path, args=[*flags, "--disable-sync"], headless=True
+        )
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.add_init_script(READER)
+        page.goto(f"http://127.0.0.1:{arguments.port}")
+        page.wait_for_function("window.shown !== null")
+        time.sleep(3)
+        page.get_by_role("button", name="Play", exact=True).click()
+        page.wait_for_function("window.samples.length && document.querySelector('audio').ended", timeout=300_000)
+        samples = np.array(page.evaluate("window.samples"))
+        resolution = page.get_by_text("Resolution").first.inner_text()
+        browser.close()
+    samples = samples[(samples[:, 0] > arguments.warm_up) & (samples[:, 0] < samples[-1, 0] - 0.2)]
+    offset_ms = 1000 * (samples[:, 1] - samples[:, 0])
+    pictures = int((np.diff(samples[:, 1]) != 0).sum())
+    quantiles = np.quantile(offset_ms, [0.05, 0.5, 0.95])
+    record = {
+        "offset_ms": {"p5": quantiles[0], "median": quantiles[1], "p95": quantiles[2]},
+        "mean_absolute_ms": float(np.abs(offset_ms).mean()),
+        "share_within_120_ms": float((np.abs(offset_ms) <= 120).mean()),
+        "pictures_per_s": pictures / float(np.ptp(samples[:, 0])),
+        "repaints": len(samples),
+        "seconds": float(np.ptp(samples[:, 0])),
+        "picture": " ".join(resolution.split()),
+        "load": os.getloadavg()[0],
+    }
+    print(json.dumps(record, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()
