@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import traceback
 
 
 def run(request: dict) -> int:
@@ -27,7 +26,8 @@ def run(request: dict) -> int:
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
-        traceback.print_exc()
+        # The interpreter's own way, which a command may have changed.
+        sys.excepthook(*sys.exc_info())
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()

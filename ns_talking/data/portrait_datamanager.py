@@ -5,7 +5,7 @@ A ray carries its time and its frame's index; the model looks up audio, blink an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -65,6 +65,16 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     def __setattr__(self, name: str, value: Any) -> None:  # Any: whatever the field holds.
         """Keep the dataset's path absolute, so that a saved config works from every folder."""
         super().__setattr__(name, absolute_path(value) if name == "data" else value)
+
+    def check_dataset(self) -> None:
+        """Read what describes the training frames, and forget it: a dataset that is none is known at once.
+
+        Raises:
+            FileNotFoundError: When there is no dataset where `data` says.
+            ValueError: When it is broken.
+        """
+        parser = self.dataparser if self.data is None else replace(self.dataparser, data=self.data)
+        parser.setup().get_dataparser_outputs(split="train")
 
 
 class PortraitDataManager(VanillaDataManager[PortraitDataset]):

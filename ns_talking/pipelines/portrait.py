@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -218,7 +219,17 @@ class PortraitPipeline(VanillaPipeline):
             ValueError: When parameters are missing or left over, where Nerfstudio would go on in silence.
         """
         self._trained_on = None
-        super().load_pipeline(loaded_state, step)
+        try:
+            super().load_pipeline(loaded_state, step)
+        except RuntimeError as error:
+            # PyTorch lists every parameter whose size differs, a line each.
+            sizes = re.search(r"size mismatch for (.+)", str(error))
+            if sizes is None:
+                raise
+            raise ValueError(
+                f"The checkpoint does not fit: size mismatch for {sizes[1]} It was trained on another dataset or with "
+                "other options: name that dataset, or the config.yml beside the checkpoint, or train anew."
+            ) from error
         expected, found = set(self.state_dict()), {key.removeprefix("module.") for key in loaded_state}
         # What later versions added to checkpoints is measured again.
         added = {f"_model.audio_code.{name}" for name in self.portrait_model.audio_code.ADDED_STATE} | {_CLIP}

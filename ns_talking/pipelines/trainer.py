@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, NoReturn
 
 import torch
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
@@ -15,6 +19,7 @@ from ns_talking.pipelines.health import early, worrying
 from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.utils.files import absolute_path, atomic_path
+from ns_talking.utils.plain_errors import INTERRUPTED, end_plainly, report
 from ns_talking.utils.progress import CONSOLE
 
 _LATEST_LOOK = 2_000
@@ -28,6 +33,17 @@ class PortraitTrainerConfig(TrainerConfig):
     _target: type = field(default_factory=lambda: PortraitTrainer)
     pipeline: PortraitPipelineConfig = field(default_factory=PortraitPipelineConfig)
     """Data, model and phases."""
+
+    def print_to_terminal(self) -> None:
+        """Look for what the run needs before it prints or writes anything: `ns-train` calls this first.
+
+        Raises:
+            FileNotFoundError: When there is no dataset, or no checkpoint to go on from.
+        """
+        end_plainly()
+        self.pipeline.datamanager.check_dataset()
+        _check_checkpoint(self.load_dir, self.load_step, self.load_checkpoint)
+        super().print_to_terminal()
 
     def save_config(self) -> None:
         """Write the config with its paths absolute, so that it works from every folder."""
@@ -60,6 +76,7 @@ class PortraitTrainer(Trainer):
     def __init__(self, config: PortraitTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
         super().__init__(config, local_rank, world_size)
         self.grad_scaler = SteadyGradScaler(enabled=self.use_grad_scaler)
+        self._interrupted = False
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Fit the phases to the number of iterations, then set up as usual."""
@@ -73,7 +90,11 @@ class PortraitTrainer(Trainer):
             f"Training on {self.config.machine.device_type}: {phases.head} iterations for the head, {phases.lips} for "
             f"the lips, {phases.torso} for the torso, {f'frames of {size} px' if size else 'frames at full size'}."
         )
-        super().setup(test_mode)
+        try:
+            super().setup(test_mode)
+        except KeyboardInterrupt:
+            report("Training was interrupted while it was set up. The same command starts again.")
+            raise SystemExit(INTERRUPTED) from None
         self._settle_audio_features()
         self.guard = self.pipeline.guard = TrainingGuard(self.base_dir, self.device)
 
@@ -85,11 +106,48 @@ class PortraitTrainer(Trainer):
             options["audio_features"] = self.pipeline.clip_track.features.name
             self.config.save_config()
 
+    def train(self) -> None:
+        """Train; Ctrl-C keeps what is trained so far.
+
+        Raises:
+            SystemExit: When it is interrupted before the end, where Nerfstudio would report success.
+        """
+        if self.world_size > 1 or threading.current_thread() is not threading.main_thread():
+            super().train()
+            return
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            super().train()
+        except KeyboardInterrupt:
+            if self.training_state == "paused":
+                self._stop(self.step - 1)
+            if self.training_state != "completed":
+                report("Training stopped within an iteration. " + _how_to_go_on(self.checkpoint_dir))
+                raise SystemExit(INTERRUPTED) from None
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Wait for the end of the iteration, which leaves parameters and optimizers whole; the second time do not."""
+        del number, frame
+        if self._interrupted or self.training_state != "training":
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _stop(self, step: int) -> NoReturn:
+        """Keep what is trained and end the command."""
+        if step >= self._start_step:
+            self.save_checkpoint(step)
+        report(f"Training stopped after iteration {step + 1}. " + _how_to_go_on(self.checkpoint_dir))
+        raise SystemExit(INTERRUPTED)
+
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
         """Train one iteration and take its time."""
         self.guard.begin()
         found = super().train_iteration(step)
         self.guard.end()
+        if self._interrupted:
+            self._stop(step)
         if step == self._start_step + self._first_look():
             self._look()
         return found
@@ -134,3 +192,35 @@ class PortraitTrainer(Trainer):
             for old in self.checkpoint_dir.glob("step-*.ckpt"):
                 if old != path:
                     old.unlink()
+
+
+def _check_checkpoint(folder: Path | None, step: int | None, file: Path | None) -> None:
+    """Insist that there is a checkpoint where the run is told to go on.
+
+    Raises:
+        FileNotFoundError: When there is none.
+    """
+    if folder is not None:
+        found = sorted(folder.glob("step-*.ckpt")) if folder.is_dir() else []
+        wanted = found if step is None else [path for path in found if path.name == f"step-{step:09d}.ckpt"]
+        if not wanted:
+            near = sorted(path.parent for path in folder.rglob("step-*.ckpt"))
+            there = f"It holds {', '.join(path.name for path in found)}." if found else "It holds none."
+            hint = f" Did you mean --load-dir {near[-1]}?" if near and not found else ""
+            raise FileNotFoundError(
+                f"There is no checkpoint {'step-*.ckpt' if step is None else f'of step {step}'} in {folder}. {there}"
+                f"{hint or ' Name the folder nerfstudio_models of a training.'}"
+            )
+    elif file is not None and not file.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {file}. Name a file step-*.ckpt of a training.")
+
+
+def _how_to_go_on(checkpoints: Path) -> str:
+    """Say what an interrupted run leaves and how it continues."""
+    found = sorted(checkpoints.glob("step-*.ckpt"))
+    if not found:
+        return "Nothing was kept yet: the same command starts again."
+    return (
+        f"What is trained is kept in {found[-1]}. Go on with the same command and --load-dir {checkpoints}, or look at "
+        f"it as it is: ns-viewer --load-config {checkpoints.parent / 'config.yml'}"
+    )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from ns_talking.utils.plain_errors import INTERRUPTED, PLAIN, explain, report, tracebacks_wanted
 from ns_talking.utils.progress import CONSOLE
 from ns_talking.utils.registry import lookup
 
@@ -46,7 +44,6 @@ VERBS = {
 }
 """Every verb is a dataclass with a method `main()`, which may return an exit status; its fields are the options."""
 
-_INTERRUPTED = 130  # What shells report for a process that ended by Ctrl-C: 128 + SIGINT.
 _USAGE = 2
 
 
@@ -73,22 +70,22 @@ def _status(arguments: list[str]) -> int:
     if name not in VERBS:
         near = difflib.get_close_matches(name, VERBS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        _report(f"ns-talking has no verb {name!r}.{hint} Known: {', '.join(VERBS)}.")
+        report(f"ns-talking has no verb {name!r}.{hint} Known: {', '.join(VERBS)}.")
         return _USAGE
-    if os.environ.get("NS_TALKING_DEBUG", "0") not in ("", "0"):
+    if tracebacks_wanted():
         return _run(name, options)
     try:
         return _run(name, options)
     except KeyboardInterrupt:
-        _report(f"ns-talking {name} was interrupted.")
-        return _INTERRUPTED
+        report(f"ns-talking {name} was interrupted.")
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader, for example `head`, has gone: nothing is left to say, and the interpreter's own last flush of
         # standard output must not fail on it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, ImportError, OSError) as error:
-        _report(_explain(error))
+    except PLAIN as error:
+        report(explain(error))
         return 1
 
 
@@ -113,19 +110,3 @@ def _list_verbs() -> None:
         "NS_TALKING_DEBUG=1 in front of a command shows where an error comes from.",
         highlight=False,
     )
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        place = f" while writing {error.filename}" if error.filename else ""
-        return f"The disk is full{place}. Free some space or choose another output folder, then run the command again."
-    if isinstance(error, PermissionError) and error.filename:
-        return f"No permission to use {error.filename}. Choose another place or change its permissions."
-    if isinstance(error, FileNotFoundError) and error.filename and error.errno == errno.ENOENT:
-        return f"There is no file {error.filename}. Check the path."
-    return str(error) or type(error).__name__
-
-
-def _report(message: str) -> None:
-    # Text, not markup: a path may contain square brackets. Standard error, so that output can be piped on.
-    Console(stderr=True).print(Text.assemble(("Error: ", "bold red"), (message, "red")), soft_wrap=True)

@@ -15,7 +15,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 
 
 def test_settings_that_make_no_portrait_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="4 s or more"):
+    with pytest.raises(ValueError, match="5 s or more"):
         Demo(output=tmp_path, seconds=1.0).main()
     assert not list(tmp_path.iterdir())
 
@@ -29,7 +29,7 @@ def test_failed_training_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: p
 
 
 def test_training_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = Demo(output=tmp_path, seconds=4.0, size=32, iterations=20, speech_seconds=0.2)
+    verb = Demo(output=tmp_path, seconds=5.0, size=32, iterations=20, speech_seconds=0.2)
     verb._draw()
     pretend(monkeypatch, "print('0 (0.00%) 1 s'); print('10 (50.00%) 1 s')")
     verb._train()
