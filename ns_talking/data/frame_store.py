@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections import OrderedDict
@@ -111,7 +112,7 @@ class FrameStore:
 
     def _load(self, frame: PortraitFrame) -> PortraitImage:
         try:
-            image = PortraitImage(packed=self._decoder.decode(frame), background=self.background)
+            image = PortraitImage(packed=_mapped(self._decoder.decode(frame)), background=self.background)
             self._keep(frame.index, image)
             return image
         finally:
@@ -127,3 +128,14 @@ class FrameStore:
             while self._num_bytes > self.max_bytes and len(self._frames) > 1:
                 _, dropped = self._frames.popitem(last=False)
                 self._num_bytes -= dropped.packed.nbytes
+
+
+def _mapped(values: UInt8[np.ndarray, "height width 8"]) -> UInt8[np.ndarray, "height width 8"]:
+    """Move a frame into memory of its own, outside the heap.
+
+    Frames live long among the buffers of training steps, which come and go: in one heap they keep those buffers' memory
+    from being used again, which cost as much as the frames themselves.
+    """
+    kept = np.frombuffer(mmap.mmap(-1, values.nbytes), np.uint8).reshape(values.shape)
+    kept[:] = values
+    return kept
