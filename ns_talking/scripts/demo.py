@@ -61,8 +61,8 @@ class Demo:
             self._train()
             self._render()
         except KeyboardInterrupt:
-            CONSOLE.print(f"\nStopped. What is complete in {self.output} is kept; the same command continues.")
-            raise
+            kept = f"What is complete in {self.output} is kept; the same command continues."
+            raise KeyboardInterrupt(f"Interrupted. {kept}") from None
         mouth_db, shifted_db = self._compare()
         CONSOLE.print(
             f"\nDone in {time.monotonic() - started_s:.0f} s.\n"

@@ -76,8 +76,8 @@ def _status(arguments: list[str]) -> int:
         return _run(name, options)
     try:
         return _run(name, options)
-    except KeyboardInterrupt:
-        report(f"ns-talking {name} was interrupted.")
+    except KeyboardInterrupt as interruption:
+        report(str(interruption) or f"ns-talking {name} was interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader, for example `head`, has gone: nothing is left to say, and the interpreter's own last flush of

@@ -87,8 +87,7 @@ class Process:
             result = run_steps(workspace, progress, overwrite=self.overwrite, finished=finished)
         except KeyboardInterrupt:
             ready = f"Finished so far: {', '.join(done)}." if done else "No step was finished."
-            _say(f"\nInterrupted. {ready} The same command continues from there.")
-            raise
+            raise KeyboardInterrupt(f"Interrupted. {ready} The same command continues from there.") from None
         self._conclude(workspace, result, time.perf_counter() - begin)
 
     def _conclude(self, workspace: Workspace, result: RunResult, seconds: float) -> None:

@@ -85,5 +85,5 @@ def test_an_interruption_says_what_is_finished_and_how_to_continue(
     with pytest.raises(SystemExit) as exit_:
         main(["process", "a.mp4", "--output", str(tmp_path / "data")])
     assert exit_.value.code == 130
-    output = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().err.split())
     assert "Interrupted. Finished so far: frames. The same command continues from there." in output
