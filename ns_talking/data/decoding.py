@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from ns_talking.data.face_classes import FaceClass, classes_from_landmarks
 from ns_talking.data.format import Portrait, PortraitFrame, Region
 from ns_talking.data.landmarks import scheme
 
@@ -29,6 +30,8 @@ _AD_NERF_REGIONS = np.array(
     dtype=np.uint8,
 )
 _TEETH_GREY = (100, 100, 100)
+CLASS_SHIFT = 4
+"""The upper half of the byte of a pixel's `Region` holds its `FaceClass`."""
 
 
 class FrameDecoder:
@@ -38,10 +41,12 @@ class FrameDecoder:
         portrait: The dataset.
         width: Width wanted, in px.
         height: Height wanted, in px.
+        face_classes: Whether to tell the `FaceClass` of every pixel as well.
     """
 
-    def __init__(self, portrait: Portrait, width: int, height: int) -> None:
+    def __init__(self, portrait: Portrait, width: int, height: int, face_classes: bool = False) -> None:
         self.portrait = portrait
+        self.face_classes = face_classes
         self.width = width
         self.height = height
 
@@ -51,7 +56,8 @@ class FrameDecoder:
         The background of the image is replaced at the stored size, before it is resized, so that outlines stay smooth.
 
         Returns:
-            Per pixel: RGB of the image over the background plate, straight RGBA of the torso, `Region`.
+            Per pixel: RGB of the image over the background plate, straight RGBA of the torso, `Region`, in whose byte
+            the `FaceClass` is shifted by `CLASS_SHIFT` bits where it was asked for, else 0.
 
         Raises:
             ValueError: When a file is no image or has another size than the dataset says.
@@ -63,7 +69,9 @@ class FrameDecoder:
         packed = np.empty((self.height, self.width, 8), dtype=np.uint8)
         packed[..., :3] = self._resize(image)[..., ::-1]
         packed[..., 3:7] = self._resize_colour_and_opacity(self._torso(frame, filmed, parsing))[..., [2, 1, 0, 3]]
-        packed[..., 7] = self._resize_regions(parsing)
+        packed[..., 7] = self._resize_labels(parsing, len(Region))
+        if self.face_classes:
+            packed[..., 7] |= self._resize_labels(self._classes(frame, parsing), len(FaceClass)) << CLASS_SHIFT
         return packed
 
     @cached_property
@@ -110,6 +118,19 @@ class FrameDecoder:
         drawn[(colours == _TEETH_GREY).all(axis=-1)] = Region.INNER_MOUTH
         return np.where((drawn > 0) & (parsing == Region.HEAD), drawn, parsing)
 
+    def _classes(self, frame: PortraitFrame, parsing: np.ndarray) -> np.ndarray:
+        """Read the classes that the dataset brings, or draw them."""
+        if frame.classes is None:
+            layout = scheme(self.portrait.landmark_scheme)
+            return classes_from_landmarks(parsing, self.portrait.landmarks[frame.index], layout)
+        classes = self._read(frame.classes, cv2.IMREAD_GRAYSCALE)
+        if classes.max() >= len(FaceClass):
+            raise ValueError(
+                f"{frame.classes} holds the class {classes.max()}, there are {len(FaceClass)}. Delete the folder "
+                f"{frame.classes.parent}: then classes are drawn from landmarks."
+            )
+        return classes
+
     def _torso(self, frame: PortraitFrame, filmed: np.ndarray, parsing: np.ndarray) -> np.ndarray:
         """Blue, green, red, opacity."""
         if frame.torso is None:
@@ -143,9 +164,9 @@ class FrameDecoder:
         resized[..., :3] = np.minimum(np.rint(resized[..., :3] * (255 / divisor)), 255)
         return resized
 
-    def _resize_regions(self, parsing: np.ndarray) -> np.ndarray:
-        """Give every pixel the region that covers most of it."""
-        if parsing.shape == (self.height, self.width):
-            return parsing
-        covers = [self._resize(cv2.compare(parsing, int(region), cv2.CMP_EQ)) for region in Region]
+    def _resize_labels(self, labels: np.ndarray, count: int) -> np.ndarray:
+        """Give every pixel the label that covers most of it."""
+        if labels.shape == (self.height, self.width):
+            return labels
+        covers = [self._resize(cv2.compare(labels, label, cv2.CMP_EQ)) for label in range(count)]
         return np.argmax(np.stack(covers), axis=0).astype(np.uint8)

@@ -4,6 +4,7 @@
 transforms.json    cameras, in Nerfstudio's own layout, with the extra keys below
 images/%06d.jpg    frames, RGB                       parsing/%06d.png  one byte per pixel: a `Region`
 torso/%06d.png     RGBA: neck and torso, with the strip hidden by the chin filled in
+classes/%06d.png   one byte per pixel: a `FaceClass` of `ns_talking.data.face_classes`; optional
 background.png     the scene without the person
 landmarks.npy      float32 [frames, points, 3]: x, y in px (pixel centres at +0.5), relative depth; NaN without a face
 head_poses.npy     float64 [frames, 4, 4]: camera-to-world, OpenGL axes, interpolated where there is no face
@@ -47,6 +48,7 @@ DEFAULT_BOUNDS = ((-1.0, -0.8, -1.0), (1.0, 0.55, 1.0))
 TRANSFORMS = "transforms.json"
 IMAGES = "images"
 PARSING = "parsing"
+CLASSES = "classes"
 TORSO = "torso"
 BACKGROUND = "background.png"
 LANDMARKS = "landmarks.npy"
@@ -90,6 +92,8 @@ class PortraitFrame:
     torso: Path | None
     """None where a layout has no torso layer: then it is the torso as filmed, without the strip under the chin."""
     split: Split
+    classes: Path | None = None
+    """None where classes are drawn from landmarks."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def read_portrait(folder: Path) -> Portrait:
     folder = folder.expanduser().resolve()
     content = _read_transforms(folder)
     num_frames = int(content["num_frames"])
-    suffix = ".png"
+    suffix, has_classes = ".png", (folder / CLASSES).is_dir()
     frames = [
         PortraitFrame(
             index=int(frame["frame_index"]),
@@ -223,6 +227,7 @@ def read_portrait(folder: Path) -> Portrait:
             parsing=folder / PARSING / image_name(int(frame["frame_index"]), suffix),
             torso=folder / TORSO / image_name(int(frame["frame_index"]), suffix),
             split=frame["split"],
+            classes=folder / CLASSES / image_name(int(frame["frame_index"]), suffix) if has_classes else None,
         )
         for frame in content["frames"]
     ]
@@ -265,7 +270,7 @@ def check(portrait: Portrait) -> None:
             f"{portrait.num_frames - 1}. Process the video again."
         )
     paths = [portrait.background, *portrait.feature_files.values()]
-    paths += [path for frame in portrait.frames for path in (frame.image, frame.parsing, frame.torso)]
+    paths += [path for frame in portrait.frames for path in (frame.image, frame.parsing, frame.torso, frame.classes)]
     missing = [path for path in paths if path is not None and not path.is_file()]
     if missing:
         raise FileNotFoundError(

@@ -9,11 +9,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8, UInt64
+from torch import Tensor
 
-from ns_talking.data.decoding import FrameDecoder
+from ns_talking.data.decoding import CLASS_SHIFT, FrameDecoder
 from ns_talking.data.format import Portrait, PortraitFrame
 
 GIB = 1 << 30
@@ -25,7 +27,7 @@ class PortraitImage:
     """One frame at the working size: 8 bytes per pixel, so that a pixel is gathered by one 64-bit read."""
 
     packed: UInt8[np.ndarray, "height width 8"]
-    """Image (3), torso colour and opacity (4), parsing (1)."""
+    """Image (3), torso colour and opacity (4), parsing and class (1)."""
     background: UInt8[np.ndarray, "height width 3"]
     """The scene without the person, shared by all frames."""
 
@@ -42,7 +44,12 @@ class PortraitImage:
     @property
     def parsing(self) -> UInt8[np.ndarray, "height width"]:
         """The `Region` of every pixel."""
-        return self.packed[..., 7]
+        return regions_of(self.packed)
+
+    @property
+    def classes(self) -> UInt8[np.ndarray, "height width"]:
+        """The `FaceClass` of every pixel, where the store tells them; else 0."""
+        return classes_of(self.packed)
 
     @property
     def behind(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -57,6 +64,19 @@ class PortraitImage:
         return self.packed.reshape(-1).view(np.uint64)
 
 
+_Packed = TypeVar("_Packed", np.ndarray, Tensor)
+
+
+def regions_of(packed: _Packed) -> _Packed:
+    """Take the `Region` out of packed pixels [..., 8]."""
+    return packed[..., 7] & ((1 << CLASS_SHIFT) - 1)
+
+
+def classes_of(packed: _Packed) -> _Packed:
+    """Take the `FaceClass` out of packed pixels [..., 8]."""
+    return packed[..., 7] >> CLASS_SHIFT
+
+
 class FrameStore:
     """Frames of one portrait at one size, least recently used ones dropped first.
 
@@ -67,13 +87,15 @@ class FrameStore:
         width: Working width in px.
         height: Working height in px.
         max_bytes: Memory for decoded frames; the most recent frame is kept even when it alone exceeds it.
+        face_classes: Whether frames tell the `FaceClass` of every pixel.
     """
 
-    def __init__(self, portrait: Portrait, width: int, height: int, max_bytes: int) -> None:
+    def __init__(self, portrait: Portrait, width: int, height: int, max_bytes: int, face_classes: bool = False) -> None:
+        self.face_classes = face_classes
         self.width = width
         self.height = height
         self.max_bytes = max_bytes
-        self._decoder = FrameDecoder(portrait, width, height)
+        self._decoder = FrameDecoder(portrait, width, height, face_classes)
         self._frames: OrderedDict[int, PortraitImage] = OrderedDict()
         self._num_bytes = 0
         self._pending: dict[int, Future[PortraitImage]] = {}

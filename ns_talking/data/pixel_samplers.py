@@ -7,11 +7,12 @@ with the very pixels it would have seen, and every process of a distributed run 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64, UInt8
 from nerfstudio.configs.base_config import InstantiateConfig
 
 from ns_talking.data.face_boxes import FaceBoxes
@@ -21,6 +22,7 @@ SAMPLERS = {
     "mouth": "ns_talking.data.pixel_samplers:MouthPixelSamplerConfig",
     "lips": "ns_talking.data.pixel_samplers:LipsPixelSamplerConfig",
     "patches": "ns_talking.data.pixel_samplers:PatchesPixelSamplerConfig",
+    "classes": "ns_talking.data.class_sampler:ClassPixelSamplerConfig",
     "alternating": "ns_talking.data.pixel_samplers:AlternatingPixelSamplerConfig",
 }
 
@@ -35,6 +37,8 @@ class PixelGroup(IntEnum):
     LIPS = 4
     """Of the lips square."""
     PATCH = 5
+    CLASS = 6
+    """For its `FaceClass`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class PickedPixels:
     """`PixelGroup` of every pixel."""
     patch: int | None = None
     """Side in px where the pixels form square patches, each row by row; None where they do not."""
+
+
+@dataclass
+class ClassBudget:
+    """What samplers know about the classes of pixels, and how the rays are to be shared out among them."""
+
+    classes: Callable[[int], UInt8[np.ndarray, "height width"]]
+    """Gives the `FaceClass` of every pixel of a frame, by its row in the split."""
+    losses: Float[np.ndarray, " classes"] | None = None
+    """Mean loss of each class; None while nothing is known yet."""
 
 
 @dataclass
@@ -70,6 +84,7 @@ class PortraitPixelSampler(ABC):
         frames_per_batch: Distinct frames per step.
         seed: Of the stream.
         rank: Number of this process in a distributed run.
+        budget: Classes of the pixels, where the data tells them.
     """
 
     def __init__(
@@ -80,8 +95,10 @@ class PortraitPixelSampler(ABC):
         frames_per_batch: int,
         seed: int = 0,
         rank: int = 0,
+        budget: ClassBudget | None = None,
     ) -> None:
         self.config = config
+        self.budget = budget
         self.boxes = boxes
         self.num_rays_per_batch = num_rays_per_batch
         self.frames_per_batch = frames_per_batch
@@ -97,13 +114,15 @@ class PortraitPixelSampler(ABC):
         """Draw the pixels of a step."""
 
 
-class _DrawnPixelSampler(PortraitPixelSampler):
+class DrawnPixelSampler(PortraitPixelSampler):
     """Draws the frames of a step, then pixels in them, from the step's stream."""
 
     def frames(self, step: int) -> Int64[np.ndarray, " frames"]:
+        """Draw the frames of a step."""
         return np.sort(self._draw_frames(self._stream(step)))
 
     def sample(self, step: int) -> PickedPixels:
+        """Draw the pixels of a step."""
         stream = self._stream(step)
         return self._draw_pixels(np.sort(self._draw_frames(stream)), stream)
 
@@ -133,11 +152,11 @@ class UniformPixelSamplerConfig(PortraitPixelSamplerConfig):
     _target: type = field(default_factory=lambda: UniformPixelSampler)
 
 
-class UniformPixelSampler(_DrawnPixelSampler):
+class UniformPixelSampler(DrawnPixelSampler):
     """Draws pixels anywhere."""
 
     def _draw_pixels(self, frames: np.ndarray, stream: np.random.Generator) -> PickedPixels:
-        return _scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, self.num_rays_per_batch)], stream)
+        return scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, self.num_rays_per_batch)], stream)
 
 
 @dataclass
@@ -154,7 +173,7 @@ class MouthPixelSamplerConfig(PortraitPixelSamplerConfig):
     blink_frames: int = 2
 
 
-class MouthPixelSampler(_DrawnPixelSampler):
+class MouthPixelSampler(DrawnPixelSampler):
     """Draws fixed shares of the pixels in the boxes of mouth, eyes and face."""
 
     config: MouthPixelSamplerConfig
@@ -173,7 +192,7 @@ class MouthPixelSampler(_DrawnPixelSampler):
             )
         counts = [(group, round(share * num_rays)) for group, share in shares.items()]
         rest = num_rays - sum(count for _, count in counts)
-        return _scatter(self.boxes, frames, [*counts, (PixelGroup.ANYWHERE, max(rest, 0))], stream)
+        return scatter(self.boxes, frames, [*counts, (PixelGroup.ANYWHERE, max(rest, 0))], stream)
 
 
 @dataclass
@@ -185,7 +204,7 @@ class LipsPixelSamplerConfig(PortraitPixelSamplerConfig):
     """Longest side of the square in px; a larger mouth is cut around its centre."""
 
 
-class LipsPixelSampler(_DrawnPixelSampler):
+class LipsPixelSampler(DrawnPixelSampler):
     """Draws one frame and takes the whole square around its lips."""
 
     config: LipsPixelSamplerConfig
@@ -211,7 +230,7 @@ class PatchesPixelSamplerConfig(PortraitPixelSamplerConfig):
     """Chance of a patch to be centred in the face's box; the others lie anywhere in the image."""
 
 
-class PatchesPixelSampler(_DrawnPixelSampler):
+class PatchesPixelSampler(DrawnPixelSampler):
     """Draws as many patches as fit into the pixels of a step, one at least, over its frames in turn."""
 
     config: PatchesPixelSamplerConfig
@@ -258,8 +277,9 @@ class AlternatingPixelSampler(PortraitPixelSampler):
         frames_per_batch: int,
         seed: int = 0,
         rank: int = 0,
+        budget: ClassBudget | None = None,
     ) -> None:
-        super().__init__(config, boxes, num_rays_per_batch, frames_per_batch, seed, rank)
+        super().__init__(config, boxes, num_rays_per_batch, frames_per_batch, seed, rank, budget)
         self._samplers: list[PortraitPixelSampler] = [
             one.setup(
                 boxes=boxes,
@@ -267,6 +287,7 @@ class AlternatingPixelSampler(PortraitPixelSampler):
                 frames_per_batch=frames_per_batch,
                 seed=seed,
                 rank=rank,
+                budget=budget,
             )
             for one in (config.even, config.odd)
         ]
@@ -280,7 +301,7 @@ class AlternatingPixelSampler(PortraitPixelSampler):
         return self._samplers[step % 2].sample(step)
 
 
-def _scatter(
+def scatter(
     boxes: FaceBoxes, frames: np.ndarray, counts: list[tuple[PixelGroup, int]], stream: np.random.Generator
 ) -> PickedPixels:
     """Draw a number of pixels of each group, spread evenly over the frames."""

@@ -19,8 +19,9 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIn
 
 from ns_talking.data.device_frames import DeviceFrames, fit_on_gpu
 from ns_talking.data.face_boxes import FaceBoxes, face_boxes, inside
-from ns_talking.data.frame_store import GIB, FrameStore
+from ns_talking.data.frame_store import GIB, FrameStore, classes_of, regions_of
 from ns_talking.data.pixel_samplers import (
+    ClassBudget,
     LipsPixelSamplerConfig,
     MouthPixelSamplerConfig,
     PickedPixels,
@@ -59,6 +60,8 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     """Pixels of the lips phase."""
     torso_sampler: PortraitPixelSamplerConfig = field(default_factory=UniformPixelSamplerConfig)
     """Pixels of the torso phase."""
+    face_classes: bool = False
+    """Whether pixels carry one of the eleven classes of SSP-NeRF, drawn from landmarks where the dataset has none."""
     torso_num_rays_per_batch: int | None = None
     """Rays per step of the torso phase, which are far cheaper; None takes as many as in the head phase."""
 
@@ -100,6 +103,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self._store: FrameStore | None = None
         self._device_frames: DeviceFrames | None = None
         self._samplers: dict[str, PortraitPixelSampler] = {}
+        self.budget: ClassBudget | None = None
+        """Classes of the training pixels, and their losses as the pipeline tells them; None without classes."""
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 
     def create_train_dataset(self) -> PortraitDataset:
@@ -116,7 +121,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self._train_rays = PinholeRays(self.train_dataset.cameras, self.device)
         if fit_on_gpu(self.train_dataset, self.device, self.config.gpu_share):
             self._device_frames = DeviceFrames(self.train_dataset, self.device)
-        num_rays = self.config.train_num_rays_per_batch
+        dataset, num_rays = self.train_dataset, self.config.train_num_rays_per_batch
+        self.budget = ClassBudget(lambda row: dataset.frame(row).classes) if self.config.face_classes else None
         self._samplers = {
             "head": self._sampler(self.config.pixel_sampler, self._train_boxes, num_rays),
             "lips": self._sampler(self.config.lips_sampler, self._train_boxes, num_rays),
@@ -172,7 +178,12 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
                 "sound there is nothing to train on. Use `talking-portrait` or `ad-nerf`."
             )
         dataset = PortraitDataset(
-            outputs, self.config.camera_res_scale_factor, self.config.working_size, self._store, self._max_bytes()
+            outputs,
+            self.config.camera_res_scale_factor,
+            self.config.working_size,
+            self._store,
+            self._max_bytes(),
+            self.config.face_classes,
         )
         self._store = dataset.store
         return dataset
@@ -190,6 +201,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             frames_per_batch=self.config.frames_per_batch,
             seed=self._seed(),
             rank=self.local_rank,
+            budget=self.budget,
         )
 
     def _gather(
@@ -222,12 +234,14 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         batch: dict[str, Any] = {  # Any: a patch's side beside tensors.
             "image": colours[:, :3],
             "torso": torso,
-            "parsing": packed[:, 7],
+            "parsing": regions_of(packed),
             "in_face": upload(inside(boxes.face[row], x, y), self.device),
             "in_lower_face": upload(inside(boxes.lower_face[row], x, y), self.device),
             "group": upload(picked.group, self.device),
             "indices": indices,
         }
+        if self.config.face_classes:
+            batch["face_class"] = classes_of(packed)
         if picked.patch is not None:
             batch["patch"] = picked.patch
             batch["patch_group"] = PixelGroup(int(picked.group[0]))

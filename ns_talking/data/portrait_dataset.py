@@ -28,6 +28,7 @@ class PortraitDataset(InputDataset):
         working_size: Longer side of the images in px; None keeps the size of the cameras. Never enlarges.
         store: Frames that another dataset of the same portrait and size decodes as well; None makes a new store.
         max_bytes: Memory of a new store for decoded frames.
+        face_classes: Whether frames tell the `FaceClass` of every pixel.
     """
 
     exclude_batch_keys_from_device = ["image"]
@@ -39,6 +40,7 @@ class PortraitDataset(InputDataset):
         working_size: int | None = None,
         store: FrameStore | None = None,
         max_bytes: int = int(DEFAULT_CACHE_GIB * GIB),
+        face_classes: bool = False,
     ) -> None:
         # The parent's constructor would copy the landmarks of the whole clip twice, and scale by rounding down.
         torch.utils.data.Dataset.__init__(self)
@@ -53,8 +55,9 @@ class PortraitDataset(InputDataset):
         width, height = int(self.cameras.width[0]), int(self.cameras.height[0])
         self.width, self.height = working_dimensions(width, height, scale_factor, working_size)
         resize_cameras(self.cameras, self.width, self.height)
-        if store is None or (store.width, store.height) != (self.width, self.height):
-            store = FrameStore(self.portrait, self.width, self.height, max_bytes)
+        wanted = self.width, self.height, face_classes
+        if store is None or (store.width, store.height, store.face_classes) != wanted:
+            store = FrameStore(self.portrait, self.width, self.height, max_bytes, face_classes)
         self.store = store
 
     @property
@@ -81,7 +84,9 @@ class PortraitDataset(InputDataset):
     def get_metadata(self, data: dict[str, Any]) -> dict[str, Any]:  # Any: Nerfstudio's batches.
         """Add the layers of the image, [height, width, channels] in [0, 1], its parsing and its place in the clip."""
         frame = self.frame(data["image_idx"])
+        classes = {"face_class": torch.from_numpy(frame.classes.copy())} if self.store.face_classes else {}
         return {
+            **classes,
             "behind": as_float(frame.behind),
             "background": as_float(frame.background),
             "torso": as_float(frame.torso),

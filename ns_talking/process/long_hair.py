@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
+from ns_talking.data.face_axes import FaceAxes, fill
 from ns_talking.data.landmarks import LandmarkScheme
-from ns_talking.process.jaw_line import FaceAxes, fill, jaw_polyline
+from ns_talking.process.jaw_line import jaw_polyline
 from ns_talking.process.person_masks import fill_holes
 
 _BINS = 32

@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from ns_talking.data.face_axes import FaceAxes
 from ns_talking.data.format import HEAD_REGIONS, Region, image_name
 from ns_talking.data.landmarks import LandmarkScheme
 from ns_talking.process.frame_pool import UsableFrames, in_threads, spread, usable_frames, write_png
-from ns_talking.process.jaw_line import FaceAxes, above_jaw, paint_face_parts
+from ns_talking.process.jaw_line import above_jaw, paint_face_parts
 from ns_talking.process.long_hair import find_long_hair, hanging, neck_patch
 from ns_talking.process.person_masks import MASK_SIZE, enlarge, fill_holes, open_segmenter, parser_name
 from ns_talking.process.step import ProcessSettings, Progress, Workspace, atomic_folder

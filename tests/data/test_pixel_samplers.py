@@ -9,10 +9,13 @@ import pytest
 from portraits import write_tiny_portrait
 
 from ns_talking.data.face_boxes import FaceBoxes, face_boxes, inside
-from ns_talking.data.format import read_portrait
+from ns_talking.data.face_classes import NUM_CLASSES
+from ns_talking.data.format import Portrait, read_portrait
+from ns_talking.data.frame_store import FrameStore
 from ns_talking.data.pixel_samplers import (
     SAMPLERS,
     AlternatingPixelSamplerConfig,
+    ClassBudget,
     LipsPixelSamplerConfig,
     MouthPixelSamplerConfig,
     PatchesPixelSamplerConfig,
@@ -24,15 +27,26 @@ from ns_talking.utils.registry import lookup
 
 
 @pytest.fixture(scope="module")
-def boxes(tmp_path_factory: pytest.TempPathFactory) -> FaceBoxes:
-    portrait = read_portrait(write_tiny_portrait(tmp_path_factory.mktemp("portrait"), num_frames=44))
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Portrait:
+    return read_portrait(write_tiny_portrait(tmp_path_factory.mktemp("portrait"), num_frames=44))
+
+
+@pytest.fixture(scope="module")
+def boxes(portrait: Portrait) -> FaceBoxes:
     return face_boxes(portrait, [frame.index for frame in portrait.split("train")], 48, 48)
 
 
+@pytest.fixture(scope="module")
+def budget(portrait: Portrait) -> ClassBudget:
+    store, frames = FrameStore(portrait, 48, 48, 1 << 30, face_classes=True), portrait.split("train")
+    return ClassBudget(lambda row: store.frame(frames[row]).classes, np.linspace(0.01, 0.3, NUM_CLASSES))
+
+
 @pytest.fixture
-def make(boxes: FaceBoxes) -> Callable[..., PortraitPixelSampler]:
-    def make_sampler(config: PortraitPixelSamplerConfig, **settings: int) -> PortraitPixelSampler:
-        return config.setup(boxes=boxes, **{"num_rays_per_batch": 1536, "frames_per_batch": 8, **settings})
+def make(boxes: FaceBoxes, budget: ClassBudget) -> Callable[..., PortraitPixelSampler]:
+    def make_sampler(config: PortraitPixelSamplerConfig, **settings: object) -> PortraitPixelSampler:
+        options = {"num_rays_per_batch": 1536, "frames_per_batch": 8, "budget": budget, **settings}
+        return config.setup(boxes=boxes, **options)
 
     return make_sampler
 
