@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ns_talking.utils.source import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -123,15 +124,15 @@ def measure(case: Case, repeats: int, clock: Callable[[], float], device: str) -
 
 def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> Path:
     """Put cases into the record of this device and commit; cases of the same name are replaced."""
-    name, commit = device_name(options.device), _commit()
-    path = RESULTS / f"{name}_{commit}.json"
+    name, source = device_name(options.device), commit()
+    path = RESULTS / f"{name}_{source}.json"
     path.parent.mkdir(exist_ok=True)
     kept = json.loads(path.read_text())["cases"] if path.exists() else []
     new = {row["case"] for row in rows}
     record = {
         "format": FORMAT,
         "device": name,
-        "commit": commit,
+        "commit": source,
         "date": datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds"),
         "processors": os.cpu_count(),
         "threads": options.threads,
@@ -160,12 +161,6 @@ def device_name(device: str) -> str:
 def _finish(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _commit() -> str:
-    """Short hash of the commit, with `-dirty` where files have changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _version(package: str) -> str | None:

@@ -53,7 +53,7 @@ def test_a_record_tells_what_its_times_depend_on_and_keeps_other_cases(
     timing, performance_table = modules
     monkeypatch.setattr(timing, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(timing, "ROOT", tmp_path)
-    monkeypatch.setattr(timing, "_commit", lambda: "abc1234")
+    monkeypatch.setattr(timing, "commit", lambda: "abc1234")
     options = argparse.Namespace(**OPTIONS)
 
     def case(name: str) -> object:

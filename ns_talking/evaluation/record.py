@@ -92,6 +92,8 @@ def read_record(path: Path) -> list[RunRecord]:
         FileNotFoundError: When there is no such file.
         ValueError: When it is something else, or from a newer version.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}. `ns-talking evaluate` writes one for each training.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -36,6 +36,7 @@ from ns_talking.provenance.marking import Mark, make_mark
 from ns_talking.utils.files import atomic_path, write_json
 from ns_talking.utils.progress import CONSOLE, progress
 from ns_talking.utils.registry import lookup
+from ns_talking.utils.source import commit
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
@@ -325,6 +326,7 @@ class Evaluation:
             "landmarks": self._detector.version,
             "audio features": self._pipeline.audio_identity,
             "iterations": self._config.max_num_iterations,
+            "commit": commit() or "installed",
             "device": gpu or f"{device} ({platform.machine()}, {torch.get_num_threads()} threads)",
             "versions": ", ".join(
                 f"{name} {importlib.metadata.version(name)}" for name in ("ns-talking", "nerfstudio", "torch")

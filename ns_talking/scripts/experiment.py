@@ -1,4 +1,4 @@
-"""An experiment that anyone can repeat: commands, seeds, and the numbers that they gave here."""
+"""An experiment that anyone can repeat: commands, seeds, and the evaluations that they gave here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+from ns_talking.evaluation.record import RunRecord, read_record
 
 UNMEASURED = "unmeasured"
 """Stands where nobody has run an experiment, so that no number is made up."""
@@ -23,42 +25,39 @@ class Step:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of an experiment's records."""
+    """One number of an experiment's evaluations."""
 
+    row: str
+    """Row of the evaluation, for example `model@real-torso`."""
     key: str
-    path: tuple[str, ...]
-    """Where it stands in a record, key by key."""
+    """Key of the figure in that row."""
     title: str
     unit: str
     tolerance: float
     """How far another machine's number may lie off."""
     decimals: int
-    truth: str
-    """What real frames reach, as text: their number, or a word for none."""
     meaning: str
     """What is compared with what; for a PSNR, what stands behind the head on either side."""
 
-    def read(self, record: Mapping[str, Any]) -> float:  # Any: JSON.
-        """Take the number out of a record.
+    def read(self, record: RunRecord, row: str | None = None) -> float:
+        """Take the number out of an evaluation.
+
+        Args:
+            record: The evaluation.
+            row: Another row to take it from; None is the figure's own.
 
         Raises:
-            ValueError: When the record has none.
+            ValueError: When it has none, with the reason that it states.
         """
-        value: Any = record
-        for part in self.path:
-            if not isinstance(value, Mapping) or part not in value:
-                raise ValueError(f"The record has no {' / '.join(self.path)}. Was it made by another command?")
-            value = value[part]
-        return float(value)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What one run gave."""
-
-    values: dict[str, float]
-    record: str
-    """Its record, in benchmarks/results."""
+        found = record.row(row or self.row)
+        if found is None:
+            raise ValueError(
+                f"The evaluation of {record.name} has no row {row or self.row!r}. Was it made by another protocol?"
+            )
+        if self.key not in found.values:
+            reason = found.missing.get(self.key, "Was it made by another protocol?")
+            raise ValueError(f"The evaluation of {record.name} has no {self.key!r} of {found.name!r}. {reason}")
+        return found.values[self.key]
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ class Experiment:
     prepare: tuple[Step, ...]
     """Done once."""
     steps: tuple[Step, ...]
-    """Done for every method and seed; the last one makes the record."""
+    """Done for every method and seed; the last one makes the evaluation."""
     figures: tuple[Figure, ...]
-    methods: dict[str, dict[int, Expected | None]]
-    """By method and seed; None where it is unmeasured."""
+    methods: dict[str, dict[int, RunRecord | None]]
+    """Evaluations by method and seed; None where it is unmeasured."""
 
     names: ClassVar[tuple[str, ...]] = ("output", "shared", "method", "seed")
     """What may stand in braces in commands: where to write, where clips lie, and which run it is."""
@@ -99,7 +98,7 @@ def read_experiment(path: Path) -> Experiment:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}). Name a file of experiments.") from error
     try:
-        experiment = _experiment(content)
+        experiment = _experiment(content, path.parent)
     except KeyError as error:
         raise ValueError(
             f"{path} lacks {error}. configs/experiments/procedural_head.yaml shows what has to be there."
@@ -109,21 +108,8 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _experiment(content: Any) -> Experiment:  # Any: YAML.
-    figures = tuple(
-        Figure(
-            key,
-            tuple(entry["path"]),
-            entry["title"],
-            entry["unit"],
-            float(entry["tolerance"]),
-            int(entry["decimals"]),
-            str(entry["truth"]),
-            entry["meaning"].strip(),
-        )
-        for key, entry in content["figures"].items()
-    )
-    keys = [figure.key for figure in figures]
+def _experiment(content: Any, folder: Path) -> Experiment:  # Any: YAML.
+    records = folder / content["records"]
     experiment = Experiment(
         name=content["name"],
         title=content["title"],
@@ -131,9 +117,12 @@ def _experiment(content: Any) -> Experiment:  # Any: YAML.
         device=content["device"],
         prepare=tuple(_step(entry) for entry in content["prepare"]),
         steps=tuple(_step(entry) for entry in content["steps"]),
-        figures=figures,
+        figures=tuple(_figure(entry) for entry in content["figures"]),
         methods={
-            method: {int(seed): _expected(entry, keys) for seed, entry in runs.items()}
+            method: {
+                int(seed): None if name == UNMEASURED else _record(records / name, method, int(seed))
+                for seed, name in runs.items()
+            }
             for method, runs in content["methods"].items()
         },
     )
@@ -151,10 +140,20 @@ def _step(entry: Any) -> Step:  # Any: YAML.
     return Step(" ".join(entry["command"].split()), entry["makes"])
 
 
-def _expected(entry: Any, keys: list[str]) -> Expected | None:  # Any: YAML.
-    if entry == UNMEASURED:
-        return None
-    values = {key: float(value) for key, value in entry["figures"].items()}
-    if list(values) != keys:
-        raise ValueError(f"a run has the figures {', '.join(values)}, the experiment defines {', '.join(keys)}")
-    return Expected(values, entry["record"])
+def _figure(entry: Any) -> Figure:  # Any: YAML.
+    return Figure(
+        row=entry["row"],
+        key=entry["figure"],
+        title=entry["title"],
+        unit=entry["unit"],
+        tolerance=float(entry["tolerance"]),
+        decimals=int(entry["decimals"]),
+        meaning=entry["meaning"].strip(),
+    )
+
+
+def _record(path: Path, method: str, seed: int) -> RunRecord:
+    (record,) = read_record(path)
+    if (record.method, record.seed) != (method, seed):
+        raise ValueError(f"{path.name} is of {record.method}, seed {record.seed}, not of {method}, seed {seed}")
+    return record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from ns_talking.evaluation.record import read_record
 from ns_talking.scripts.experiment import UNMEASURED, Experiment, Step, read_experiment
 from ns_talking.utils.commands import run
 from ns_talking.utils.progress import CONSOLE
@@ -93,9 +93,9 @@ class Reproduce:
         for method, seed in runs:
             expected = experiment.methods[method][seed]
             record = Path(experiment.filled(experiment.steps[-1], self._values(experiment, method, seed)).makes)
-            found = json.loads(record.read_text(encoding="utf-8")) if self.run else None
+            found = read_record(record)[0] if self.run else None
             for figure in experiment.figures:
-                wanted = None if expected is None else expected.values[figure.key]
+                wanted = None if expected is None else figure.read(expected)
                 got = None if found is None else figure.read(found)
                 verdict = ""
                 if wanted is not None and got is not None:
