@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 
-_VERSION = 1
+_VERSION = 2
 """Raised when the same frames would give other figures; rows of older versions are measured again."""
 _PARTS = {
     "test": "the test part of the clip",

@@ -6,25 +6,26 @@ Source of the idea:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
-from ns_talking.audio.levels import LEVEL_RATE_HZ, silent_steps, sound_levels
+from ns_talking.audio.io import SAMPLE_RATE_HZ, stream_audio
+from ns_talking.audio.voice_activity import voice_activity
 from ns_talking.data.landmarks import aperture
 from ns_talking.metrics.base import Figure, MeasuredFrame, Measurement, MetricContext
 
-_SETTLING_S = 0.12
-"""The mouth is still closing this long after the sound ends, and opens this long before it begins."""
-
 
 class SilenceStability:
-    """Opening and motion of the lips in the silences of the driving sound; needs no real frames."""
+    """Opening and motion of the lips in the pauses of the driving sound; needs no real frames."""
 
     figures: ClassVar[tuple[Figure, ...]] = (
-        Figure("silence_opening", "silence opening", "eye dist.", "lower", "Mean opening of the lips in silences."),
-        Figure("silence_motion", "silence motion", "eye dist./s", "lower", "Mean speed of the opening in silences."),
+        Figure(
+            "silence_opening", "silence opening", "eye dist.", "lower", "Mean opening of the lips in pauses of speech."
+        ),
+        Figure("silence_motion", "silence motion", "eye dist./s", "lower", "Mean speed of the opening in pauses."),
     )
     needs_real: ClassVar[bool] = False
 
@@ -47,7 +48,7 @@ class SilenceStability:
         silent = silent_frames(self._context, index)
         rest = opening[silent & np.isfinite(opening)]
         if not len(rest):
-            return self._missing("The sound has no silence of half a second, so nothing can be told about rest.")
+            return self._missing("These frames have no pause of the speech, so nothing can be told about rest.")
         steps = np.abs(np.diff(opening)) * self._context.fps
         inside = silent[1:] & silent[:-1] & (np.diff(index) == 1) & np.isfinite(steps)
         values = {"silence_opening": float(rest.mean())}
@@ -61,18 +62,22 @@ class SilenceStability:
 
 
 def silent_frames(context: MetricContext, index: Int[np.ndarray, " frames"]) -> Bool[np.ndarray, " frames"]:
-    """Tell the frames that lie well inside a silence of the driving sound.
+    """Tell the frames that lie well inside a pause: where nobody speaks by the sound's own levels, noise or not.
 
     Args:
         context: Names the sound.
         index: Positions of the frames in the sound.
     """
     assert context.sound is not None
-    span_s = (int(index.max()) + 2) / context.fps
-    level, _ = sound_levels(context.sound, context.sound_start_s, span_s)
-    silent = np.concatenate([silent_steps(level), np.zeros(1, dtype=bool)])
-    margin = round(_SETTLING_S * LEVEL_RATE_HZ)
-    steps = np.round(index / context.fps * LEVEL_RATE_HZ).astype(int)
-    # Beyond either end of the sound nothing is known, and the last entry stands for that.
-    around = steps[:, None] + np.arange(-margin, margin + 1)
-    return silent[np.where((around < 0) | (around >= len(level)), len(level), around)].all(axis=1)
+    num_frames, num_samples = int(index.max()) + 1, 0
+
+    def heard() -> Iterator[Float[np.ndarray, " samples"]]:
+        nonlocal num_samples
+        for block in stream_audio(context.sound, start_s=context.sound_start_s):
+            num_samples += len(block)
+            yield block
+
+    # Half of it is reached where speech, widened by the time that lips open before it and close behind, has its edge.
+    pause = voice_activity(heard(), num_frames, context.fps) < 0.5
+    # Beyond the end of the sound nothing is known, which is no pause.
+    return (pause & (np.arange(num_frames) / context.fps < num_samples / SAMPLE_RATE_HZ))[index]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from planted import LAYOUT, PlantedClip, by_images, by_landmarks, measured
 
+from ns_talking.audio.io import read_audio, write_wav
 from ns_talking.data.landmarks import aperture
 from ns_talking.metrics.aperture import Aperture, windowed_lags
 from ns_talking.metrics.closures import ClosureDepth, find_closures
@@ -97,6 +101,19 @@ def test_a_leak_into_silence_is_found(clip: PlantedClip) -> None:
     )
     assert still["silence_opening"] < 0.01
     assert leaking["silence_opening"] - still["silence_opening"] == pytest.approx(0.06, abs=0.005)
+
+
+def test_noise_in_the_pauses_does_not_hide_them(clip: PlantedClip, tmp_path: Path) -> None:
+    index = np.arange(len(clip.aperture))
+    samples = read_audio(clip.sound)
+    loud = np.sqrt(np.quantile(np.square(samples), 0.95))
+    noise = np.random.default_rng(0).normal(0, loud * 10 ** (-25 / 20), len(samples)).astype(np.float32)
+    write_wav(tmp_path / "noisy.wav", samples + noise)
+    clean, noisy = (
+        silent_frames(replace(clip.context, sound=sound), index) for sound in (clip.sound, tmp_path / "noisy.wav")
+    )
+    assert (noisy & clean).sum() > 0.8 * clean.sum()
+    assert clip.aperture[noisy].max() < 0.02
 
 
 def test_motion_in_silence_is_found(clip: PlantedClip) -> None:
