@@ -37,6 +37,21 @@ def waits_of(run: Callable[[], object]) -> dict[str, int]:
     return dict(counter.found)
 
 
+def copies_of(run: Callable[[], object]) -> int:
+    """Count the tensors that a function makes out of Python's numbers; on a GPU each would be copied there."""
+
+    class Copies(WaitCounter):
+        def __torch_dispatch__(
+            self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        ) -> Any:
+            self.found[func.overloadpacket.__name__] += 1
+            return func(*args, **(kwargs or {}))
+
+    with Copies() as counter:
+        run()
+    return counter.found["lift_fresh"]
+
+
 def _by_mask(name: str, args: Sequence[Any]) -> bool:
     if name not in ("index", "index_put", "index_put_", "_index_put_impl_"):
         return False

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ns_talking.fields.base import FieldCondition
 from ns_talking.fields.deformed import DeformedField
 from ns_talking.fields.triplane import TriplaneField
-from ns_talking.modules.embeddings import frequency_encoding
+from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.modules.token_exchange import TokenExchange
 
 _PLACE_DEGREE = 4

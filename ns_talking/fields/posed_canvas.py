@@ -10,14 +10,15 @@ from jaxtyping import Bool, Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
+from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.hash_encoding import hash_encoding
-from ns_talking.modules.embeddings import AppearanceCodes, frequency_encoding
+from ns_talking.modules.embeddings import AppearanceCodes
 from ns_talking.modules.mlp import MLP
 
 POSE_DIM = 6
 """Numbers that stand for a pose."""
-_EXTENT = 0.8
+EXTENT = 0.8
 """Pixels fill this part of the canvas, so that the deformation can reach beyond the image's edge."""
 
 
@@ -84,6 +85,13 @@ class PosedCanvas(nn.Module, ABC):
     def encode_pose(self, head_pose: Float[Tensor, "frames 3 4"]) -> Float[Tensor, "frames 6"]:
         """Express camera-to-world matrices by six numbers of order one."""
 
+    def encode_frame(
+        self, head_pose: Float[Tensor, "frames 3 4"], frame: Int[Tensor, " frames"]
+    ) -> Float[Tensor, "frames condition"]:
+        """Give what is the same at all pixels of a frame: its encoded pose and its appearance code."""
+        pose = frequency_encoding(self.encode_pose(head_pose), self.sizes.pose_degree)
+        return torch.cat([pose, self.appearance(frame)], dim=1)
+
     def forward(
         self,
         pixels: Float[Tensor, "rays 2"],
@@ -102,9 +110,8 @@ class PosedCanvas(nn.Module, ABC):
         Returns:
             Colour in about [0, 1], opacity likewise.
         """
-        pose = frequency_encoding(self.encode_pose(head_pose), self.sizes.pose_degree)
-        per_frame = torch.cat([pose, self.appearance(frame)], dim=1)
-        canvas = pixels * _EXTENT
+        per_frame = self.encode_frame(head_pose, frame)
+        canvas = pixels * EXTENT
         shared = torch.cat([frequency_encoding(canvas, self.sizes.pixel_degree), per_frame.index_select(0, row)], dim=1)
         deformed = (canvas + self.deformation_mlp(shared)).clamp(-1, 1)
         features = hash_encoding((deformed + 1) / 2, self.table, self.grid)
@@ -130,6 +137,6 @@ class PosedCanvas(nn.Module, ABC):
 
     def occupied(self, pixels: Float[Tensor, "rays 2"]) -> Bool[Tensor, " rays"]:
         """Tell which pixels may show torso; before the first update all do."""
-        threshold = min(0.01, float(self.occupancy.mean()))
+        threshold = self.occupancy.mean().clamp(max=0.01)
         cells = ((pixels + 1) / 2 * (self.config.occupancy_resolution - 1)).round().long()
         return self.occupancy[cells[:, 0], cells[:, 1]] >= threshold

@@ -39,7 +39,8 @@ class TorsoField(PosedCanvas):
         in_camera = torch.einsum("fwc,fnw->fnc", rotation, points[None] - position[:, None])
         # OpenGL cameras look along -z with y up.
         depth = -in_camera[..., 2:]
-        return (in_camera[..., :2] * in_camera.new_tensor([1.0, -1.0]) / depth).flatten(1)
+        in_image = torch.stack([in_camera[..., 0], -in_camera[..., 1]], dim=-1)
+        return (in_image / depth).flatten(1)
 
     def anchor_loss(self) -> Float[Tensor, ""]:
         """Keep the homogeneous scale of the anchors near 1."""

@@ -30,6 +30,7 @@ from ns_talking.driving.features import voice_of
 from ns_talking.driving.track import Condition, DrivingTrack
 from ns_talking.fields.posed_canvas import PosedCanvas, PosedCanvasConfig
 from ns_talking.fields.torso import TorsoFieldConfig
+from ns_talking.methods.torso_layer import TorsoLayer
 from ns_talking.metrics.image import psnr, ssim
 from ns_talking.metrics.lpips import LPIPS
 from ns_talking.modules.audio_code import AudioCode, AudioCodeConfig
@@ -111,6 +112,7 @@ class PortraitModel(Model):
             window=features.window,
         )
         self.torso: PosedCanvas = self.config.torso.setup()
+        self._draw_torso = TorsoLayer(self.torso)
         self.held_frame: int | None = None  # Frame of the track that is shown whatever the time.
         self.phase = Phase("head", 0, 1)
         self.step = 0
@@ -253,7 +255,7 @@ class PortraitModel(Model):
         """
         code = self.encode_audio(condition)
         head = _as_dict(self.render_picture(rays, code, condition))
-        torso_rgb, torso_alpha = self._torso_layer(rays, pose.to(self.device), condition)
+        torso_rgb, torso_alpha = self._draw_torso(rays, pose.to(self.device), condition.frame)
         behind = over(torso_rgb, torso_alpha, background)
         return {
             "rgb": premultiplied_over(head["head_rgb"], head["accumulation"], behind).clamp(0, 1),
@@ -360,15 +362,6 @@ class PortraitModel(Model):
         blink = condition.blink
         noise = torch.rand(blink.shape, generator=seeded_generator(self.step, blink.device), device=blink.device)
         return replace(condition, blink=blink + (noise * 2 - 1) * self.config.blink_noise)
-
-    def _torso_layer(self, rays: Rays, pose: Float[Tensor, "1 3 4"], condition: Condition) -> tuple[Tensor, Tensor]:
-        """Evaluate the torso where it may be, under the pose that the camera really has."""
-        seen = self.torso.occupied(rays.pixels).nonzero()[:, 0]
-        rgb, alpha = rays.pixels.new_zeros(len(rays), 3), rays.pixels.new_zeros(len(rays), 1)
-        if len(seen):
-            part_rgb, part_alpha = self.torso(rays.pixels[seen], pose, condition.frame, rays.row[seen])
-            rgb[seen], alpha[seen] = part_rgb, part_alpha
-        return rgb.clamp(0, 1), alpha.clamp(0, 1)
 
 
 class _BackgroundColour:

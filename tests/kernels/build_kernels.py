@@ -21,13 +21,23 @@ from triton.compiler import ASTSource
 
 sys.path.insert(0, str(__file__).rpartition("/kernels/")[0])
 
-from kernels.cases import ER_NERF_PLANE, RAD_NERF_SPACE, CompositeCase, EncodingCase, MarchCase, folded_er_nerf
+from kernels.cases import (
+    ER_NERF_PLANE,
+    RAD_NERF_SPACE,
+    CompositeCase,
+    EncodingCase,
+    MarchCase,
+    er_nerf_canvas,
+    folded_er_nerf,
+    rad_nerf_canvas,
+)
 
 from ns_talking.kernels.composite_rays import composite_rays
 from ns_talking.kernels.front_to_back import accumulate_packed, pack_samples
 from ns_talking.kernels.hash_encoding import hash_encoding
 from ns_talking.kernels.march_rays import march_rays
 from ns_talking.kernels.region_gate import region_gate
+from ns_talking.kernels.render_canvas import render_canvas
 from ns_talking.kernels.render_triplane import render_triplane
 from ns_talking.kernels.spherical_harmonics import spherical_harmonics
 from ns_talking.kernels.triplane_encoding import triplane_encoding
@@ -70,6 +80,8 @@ def call_everything() -> None:
     harmonics.sum().backward()
     field = folded_er_nerf()
     render_triplane.triton(origins, directions.detach(), bounds, torch.ones(64, 64, 64) > 0, field, 0.1, 16, 16)
+    for canvas in (er_nerf_canvas(), rad_nerf_canvas()):
+        render_canvas.triton(torch.zeros(160, 2), torch.ones(160) > 0, canvas)
     for dtype in (torch.float32, torch.float16):
         attention = torch.ones(160, 32, dtype=dtype, requires_grad=True)
         weighed, strength = region_gate.triton(attention, torch.ones(1, 32, dtype=dtype), torch.zeros(160).long())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ns_talking.kernels.dispatch import Op
 from ns_talking.kernels.grid_geometry import GridGeometry
+from ns_talking.kernels.render_canvas import FoldedCanvas
 from ns_talking.kernels.render_triplane import FoldedTriplane
 
 _NO_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="there is no Triton for this system")
@@ -195,6 +196,43 @@ def folded_er_nerf() -> FoldedTriplane:
     weights["log_density"] *= 3
     tables = torch.rand(3, ER_NERF_PLANE.num_entries, 1, generator=generator) - 0.5
     return FoldedTriplane(tables=tables, geometry=ER_NERF_PLANE, max_log_density=15.0, colour_margin=0.001, **weights)
+
+
+def folded_canvas(
+    geometry: GridGeometry, octaves: int, deformation: tuple[int, int], inner: int, shade: int
+) -> FoldedCanvas:
+    """A canvas under one condition, with random weights: a picture of many colours, moved by up to a tenth of it."""
+    generator, encoded = seeded(9), 2 + 4 * octaves
+
+    def matrix(*size: int, scale: float = 2.0) -> Tensor:
+        return scale * torch.randn(size, generator=generator) * size[-1] ** -0.5
+
+    return FoldedCanvas(
+        table=torch.rand(geometry.num_entries, geometry.features_per_level, generator=generator) - 0.5,
+        geometry=geometry,
+        extent=0.8,
+        octaves=octaves,
+        deformation=matrix(deformation[0], encoded),
+        deformation_constant=matrix(deformation[0]),
+        deformation_hidden=matrix(deformation[1], deformation[0]),
+        deformation_out=matrix(2, deformation[1], scale=0.1),
+        features=matrix(inner, geometry.output_dim),
+        place=matrix(inner, encoded),
+        constant=matrix(inner),
+        hidden=matrix(shade, inner),
+        out=matrix(4, shade),
+        margin=0.001,
+    )
+
+
+def er_nerf_canvas() -> FoldedCanvas:
+    """ER-NeRF's torso."""
+    return folded_canvas(RAD_NERF_PLANE, 8, (32, 32), 32, 32)
+
+
+def rad_nerf_canvas() -> FoldedCanvas:
+    """RAD-NeRF's torso."""
+    return folded_canvas(RAD_NERF_PLANE, 10, (64, 64), 32, 32)
 
 
 def head_occupancy(shape: tuple[int, int, int], shell: bool = False) -> Tensor:
