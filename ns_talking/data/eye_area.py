@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from ns_talking.data.format import Portrait
 from ns_talking.data.landmarks import eye_area, scheme
@@ -38,14 +40,20 @@ class EyeAreas:
         slope = slope if slope < 0 else -float(np.median(area))
         return cls(measured.astype(np.float32), portrait.blink.astype(np.float32), slope)
 
-    def at(
-        self, source: Int[np.ndarray, " wanted"], blink: Float[np.ndarray, " wanted"]
-    ) -> Float[np.ndarray, " wanted"]:
+    def of_frames(self, source: Int[np.ndarray, " frames"]) -> Float[Tensor, "frames 2"]:
+        """Give the measured area and the clip's own blink of frames.
+
+        Args:
+            source: Frame of the clip that lends the pose and the eyes to each of them.
+        """
+        return torch.from_numpy(np.stack([self.measured[source], self.blink[source]], axis=1))
+
+    def at(self, eyes: Float[Tensor, "wanted 2"], blink: Float[Tensor, " wanted"]) -> Float[Tensor, " wanted"]:
         """Give the area of frames: as measured while the blink is the clip's own, else moved along the line.
 
         Args:
-            source: Frame of the clip that lends the pose and the eyes.
+            eyes: Rows of `of_frames`.
             blink: Wanted: 0 open, 1 closed.
         """
-        moved = self.measured[source] + self.slope * (blink - self.blink[source])
-        return np.maximum(moved, 0).astype(np.float32)
+        measured, own = eyes.unbind(dim=1)
+        return (measured + self.slope * (blink - own)).clamp(min=0)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from nerfstudio.plugins.types import MethodSpecification
 from torch import Tensor
@@ -21,7 +20,7 @@ from torch.nn import Parameter
 from ns_talking import losses
 from ns_talking.data.eye_area import EyeAreas
 from ns_talking.data.pixel_samplers import AlternatingPixelSamplerConfig
-from ns_talking.driving.track import Condition
+from ns_talking.driving.track import Condition, DrivingTrack
 from ns_talking.fields.ambient_grid import AmbientGridField, AmbientGridFieldConfig
 from ns_talking.fields.euler_torso import EulerTorsoField, EulerTorsoFieldConfig
 from ns_talking.methods.grid import GridPortraitModel, GridPortraitModelConfig, parameters_of
@@ -32,6 +31,7 @@ from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.rendering.occupancy import OccupancyGridConfig
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
+from ns_talking.utils.device import upload
 
 _CODE_DIM = 64
 
@@ -63,12 +63,15 @@ class RADNeRFModel(GridPortraitModel):
         """Build the field, and measure the eyes of the clip."""
         super().populate_modules()
         self.eye_areas = EyeAreas.of(self.portrait)
+        self._eyes: tuple[DrivingTrack, Tensor] | None = None
 
     def eye_control(self, condition: Condition) -> Float[Tensor, " frames"]:
         """Give the area of the eyes in percent of the image: as in the clip, unless another blink is asked for."""
-        source = self.track.source_frames[condition.frame.cpu().numpy()]
-        area = self.eye_areas.at(source, condition.blink.cpu().numpy())
-        return torch.from_numpy(area).to(condition.blink.device)
+        device = condition.blink.device
+        if self._eyes is None or self._eyes[0] is not self.track or self._eyes[1].device != device:
+            # Of all frames at once: to ask for a few would wait for a GPU to tell which.
+            self._eyes = self.track, upload(self.eye_areas.of_frames(self.track.source_frames), device)
+        return self.eye_areas.at(self._eyes[1][condition.frame], condition.blink)
 
     def head_groups(self) -> dict[str, list[Parameter]]:
         """Group grids and decoders."""

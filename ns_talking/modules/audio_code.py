@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ns_talking.modules.audio_encoder import AudioEncoderConfig
 from ns_talking.modules.lip_shape_fit import LipShapeFit, LipShapeFitConfig, LipShapeTraining, join_context
+from ns_talking.utils.device import upload
 
 
 @dataclass
@@ -253,9 +254,9 @@ class AudioCode(nn.Module):
     def _training_shape(self, frame: Int[Tensor, " frames"], seed: int) -> Float[Tensor, "frames components"]:
         """Draw tracked or predicted shapes of training frames, with noise; the draw is a function of the seed."""
         generator = torch.Generator().manual_seed(seed)
-        use_tracked = (torch.rand(len(frame), 1, generator=generator) < self.config.tracked_share).to(frame.device)
+        use_tracked = upload(torch.rand(len(frame), 1, generator=generator) < self.config.tracked_share, frame.device)
         shape = torch.where(use_tracked, self.tracked[frame], self.out_of_fold[frame])
-        noise = torch.randn(shape.shape, generator=generator).to(frame.device)
+        noise = upload(torch.randn(shape.shape, generator=generator), frame.device)
         return shape + self.config.lip_noise * noise
 
     def get_extra_state(self) -> dict[str, str]:

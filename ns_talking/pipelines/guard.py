@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ns_talking.utils.device import download
 from ns_talking.utils.files import write_json
 
 TRAINING_RECORD = "training.json"
 """Beside config.yml: how long the iterations took, on what."""
 _GPU_INTERVAL = 16
-"""Iterations between two looks at the losses on a GPU, where a look waits for the device."""
+"""Iterations between two looks at the losses on a GPU."""
 
 
 class TrainingGuard:
@@ -32,6 +33,7 @@ class TrainingGuard:
         self._seconds = 0.0
         self._before = _recorded_seconds(folder)
         self._began_s = 0.0
+        self._looks: deque[tuple[int, list[str], Callable[[], Tensor | None]]] = deque()
 
     def begin(self) -> None:
         """Start the clock of an iteration."""
@@ -42,19 +44,26 @@ class TrainingGuard:
         self._seconds += time.perf_counter() - self._began_s
 
     def check_losses(self, losses: Mapping[str, Tensor], step: int) -> None:
-        """Refuse losses that are no numbers, before a gradient of theirs reaches the parameters.
+        """Refuse losses that are no numbers.
+
+        On a CPU no gradient of theirs reaches the parameters. On a GPU every sixteenth iteration is looked at, and
+        judged an iteration or two later, when the GPU has got there by itself; gradients that are no numbers are left
+        out by the gradient scaler, and `check_parameters` stands before every checkpoint.
 
         Raises:
             FloatingPointError: With which loss it is, and what to do.
         """
-        if self._device.type == "cuda" and step % _GPU_INTERVAL:
-            return
-        broken = [name for name, value in losses.items() if not math.isfinite(float(value.detach().sum()))]
-        if broken:
-            raise FloatingPointError(
-                f"Training stopped at iteration {step}: the loss {broken[0]!r} is no longer a number"
-                f"{f' (nor are {len(broken) - 1} others)' if len(broken) > 1 else ''}. {self._what_to_do()}"
-            )
+        if self._device.type != "cuda" or step % _GPU_INTERVAL == 0:
+            finite = torch.stack([torch.isfinite(value.detach().sum()) for value in losses.values()])
+            self._looks.append((step, list(losses), download(finite)))
+        while self._looks and (found := self._looks[0][2]()) is not None:
+            at, names, _ = self._looks.popleft()
+            broken = [name for name, good in zip(names, found.tolist(), strict=True) if not good]
+            if broken:
+                raise FloatingPointError(
+                    f"Training stopped at iteration {at}: the loss {broken[0]!r} is no longer a number"
+                    f"{f' (nor are {len(broken) - 1} others)' if len(broken) > 1 else ''}. {self._what_to_do()}"
+                )
 
     def check_parameters(self, module: nn.Module, step: int) -> None:
         """Refuse to keep a checkpoint that holds NaN or infinity.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
+
+from ns_talking.utils.device import seeded_generator
 
 _NEVER = -1.0
 """Marks cells that no camera sees a head in."""
@@ -54,6 +57,7 @@ class OccupancyGrid(nn.Module):
         self.bounds: Tensor
         self.density: Tensor
         self.occupied: Tensor
+        self._allowed: dict[int, Tensor] = {}
 
     def cell_centres(self, cells: Int[Tensor, " cells"]) -> Float[Tensor, "cells 3"]:
         """Place cells, counted with x slowest, in the world."""
@@ -73,12 +77,9 @@ class OccupancyGrid(nn.Module):
             step: Training step.
         """
         config, device = self.config, self.density.device
-        parts = config.update_parts
-        turn = step // config.update_interval % parts
-        cells = torch.arange(turn, config.resolution**3, parts, device=device)
-        cells = cells[self.density.view(-1)[cells] != _NEVER]
-        generator = torch.Generator().manual_seed(step)
-        jitter = (torch.rand(len(cells), 3, generator=generator) - 0.5).to(device)
+        turn = step // config.update_interval % config.update_parts
+        cells = self._allowed_cells(turn)
+        jitter = torch.rand(len(cells), 3, generator=seeded_generator(step, device), device=device) - 0.5
         size = (self.bounds[1] - self.bounds[0]) / config.resolution
         fresh = torch.zeros_like(self.density)
         fresh.view(-1)[cells] = density(self.cell_centres(cells) + jitter * size).float()
@@ -130,6 +131,20 @@ class OccupancyGrid(nn.Module):
         cells = cells.view_as(self.occupied)
         self.density.masked_fill_(cells, _NEVER)
         self.occupied &= ~cells
+        self._allowed.clear()
+
+    def _allowed_cells(self, turn: int) -> Int[Tensor, " cells"]:
+        """List the cells of a part that may ever be occupied. Counting them waits for a GPU, hence only once."""
+        device, parts = self.density.device, self.config.update_parts
+        if turn not in self._allowed or self._allowed[turn].device != device:
+            cells = torch.arange(turn, self.config.resolution**3, parts, device=device)
+            self._allowed[turn] = cells[self.density.view(-1)[cells] != _NEVER]
+        return self._allowed[turn]
+
+    def _load_from_state_dict(self, *args: Any) -> None:  # Any: PyTorch's hook.
+        """Forget which cells were allowed before."""
+        self._allowed.clear()
+        super()._load_from_state_dict(*args)
 
 
 def _dilate_by_neighbours(grid: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from host_waits import waits_of
 from torch import nn
 
+from ns_talking.pipelines import guard as guard_module
 from ns_talking.pipelines.guard import TRAINING_RECORD, TrainingGuard
 
 
@@ -18,6 +20,20 @@ def test_a_loss_that_is_no_number_stops_the_training_and_is_named(tmp_path: Path
     with pytest.raises(FloatingPointError, match=r"iteration 4: the loss 'rgb' .* \(nor are 1 others\)") as error:
         guard.check_losses({"entropy": good, "rgb": torch.tensor(value), "lpips": torch.tensor(value)}, 4)
     assert "There is no checkpoint yet" in str(error.value)
+
+
+def test_on_a_gpu_losses_are_judged_when_their_copy_has_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: list[torch.Tensor] = []
+    monkeypatch.setattr(guard_module, "download", lambda flags: lambda: flags if arrived else None)
+    guard, broken = TrainingGuard(tmp_path, "cuda"), {"rgb": torch.tensor(float("nan"))}
+    guard.check_losses(broken, 15)
+    assert waits_of(lambda: guard.check_losses(broken, 16)) == {}
+    guard.check_losses({"rgb": torch.tensor(1.0)}, 17)
+    arrived.append(torch.ones(1))
+    with pytest.raises(FloatingPointError, match="at iteration 16: the loss 'rgb'"):
+        guard.check_losses({"rgb": torch.tensor(1.0)}, 18)
 
 
 def test_the_message_names_the_last_good_checkpoint(tmp_path: Path) -> None:

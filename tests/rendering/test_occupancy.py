@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from host_waits import waits_of
 from torch import Tensor
 
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
@@ -58,6 +59,38 @@ def test_an_update_in_parts_reaches_every_cell() -> None:
     whole.update(ball, 0)
     middle = occupancy.cell_centres(torch.arange(16**3)).norm(dim=1) < 0.3
     assert bool(occupancy.occupied.view(-1)[middle].all())
+
+
+def test_four_refreshes_in_quarters_find_what_a_whole_one_finds() -> None:
+    quarters, whole = grid(update_parts=4), grid()
+    # The same everywhere inside a cell, so that the random places in it do not matter.
+    size = (BOUNDS[1] - BOUNDS[0]) / 16
+
+    def blocks(positions: Tensor) -> Tensor:
+        return ball(BOUNDS[0] + (((positions - BOUNDS[0]) / size).floor() + 0.5) * size)
+
+    for cycle in range(3):
+        whole.update(blocks, cycle)
+        for turn in range(4):
+            quarters.update(blocks, 4 * cycle + turn)
+        assert torch.equal(quarters.occupied, whole.occupied) and 0 < int(whole.occupied.sum()) < 16**3
+        # A neighbour's value may have decayed once more, before its cell was evaluated itself.
+        assert bool((quarters.density <= whole.density).all())
+        assert bool((quarters.density >= 0.95 * whole.density - 1e-6).all())
+
+
+def test_an_update_waits_for_no_gpu_after_the_first_of_its_part() -> None:
+    occupancy = grid(update_parts=2)
+    occupancy.forbid(torch.arange(16**3) % 3 == 0)
+    for step in range(2):
+        occupancy.update(ball, step)
+    assert waits_of(lambda: occupancy.update(ball, 2)) == {}
+    # Cells that are forbidden later, or loaded, are noticed.
+    occupancy.forbid(torch.arange(16**3) % 5 == 0)
+    assert waits_of(lambda: occupancy.update(ball, 2)) == {"index": 1}
+    occupancy.load_state_dict(grid().state_dict())
+    occupancy.update(lambda positions: torch.full((len(positions),), 99.0), 2)
+    assert bool(occupancy.occupied.view(-1)[::2].all())
 
 
 def test_the_same_step_updates_alike() -> None:
