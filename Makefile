@@ -6,6 +6,8 @@
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
+# Tests run file by file in this many processes of one thread each; one takes 2 GB of memory.
+PROCESSES ?= $(shell test $(THREADS) -gt 4 && echo 4 || echo $(THREADS))
 # Threads that wait sleep: spinning, two of them are ten times slower than one beside other work.
 export OMP_WAIT_POLICY ?= PASSIVE
 # A newer pyright is news, but not for whoever runs the tests.
@@ -24,7 +26,8 @@ demo:  ## make a procedural talking head, train on it, render it with unseen sou
 	@$(ready) && ns-talking demo --output $(OUTPUT)
 
 test:  ## formatting, lint, types and every test that is not slow
-	@$(ready) && ruff format --check . && ruff check . && pyright && pytest $(TESTS)
+	@$(ready) && ruff format --check . && ruff check . && pyright && \
+		OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 test-slow:  ## the tests on real clips, which need the folder that NS_TALKING_SHARED names
 	@$(ready) && pytest -m slow --session-timeout=1800 $(TESTS)
