@@ -31,6 +31,7 @@ MAY_IMPORT = {
         "rendering",
         "viewer",
     },
+    "portable": {"data", "dataparsers", "driving", "methods.base", "pipelines", "provenance"},
     "pipelines": {"data", "driving", "provenance"},
     "dataparsers": {"data", "driving"},
     "data": {"driving"},

@@ -32,7 +32,7 @@ def portrait_origin(pipeline: PortraitPipeline, composite: bool = False) -> Orig
     model = pipeline.portrait_model
     folder = model.portrait.folder
     hashes = {"weights": weights_digest(pipeline.state_dict()), "tracked_clip": pipeline.clip.digest}
-    clip = _filmed(folder)
+    clip = filmed(folder)
     hashes |= {"training_clip": clip} if clip else {}
     files = {"audio": pipeline.audio, "checkpoint": pipeline.checkpoint}
     hashes |= {name: sha256(path) for name, path in files.items() if path is not None and path.is_file()}
@@ -61,7 +61,7 @@ def weights_digest(state: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _filmed(folder: Path) -> str | None:
+def filmed(folder: Path) -> str | None:
     """Find the hash of the video that a dataset was made from; None where `ns-talking process` did not make it."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["video"]["sha256"]

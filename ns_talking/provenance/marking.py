@@ -58,7 +58,7 @@ class Mark:
     @property
     def comment(self) -> str:
         """What the mp4's plain metadata say; it survives where manifests are not understood."""
-        return f"{MADE_BY} {_version()} ({self.origin.method}); digitalSourceType: {self.origin.source_type}"
+        return f"{MADE_BY} {version()} ({self.origin.method}); digitalSourceType: {self.origin.source_type}"
 
     def apply(self, path: Path, title: str) -> None:
         """Sign a finished mp4 or mov in its place, at constant memory, under the name that it will have.
@@ -123,7 +123,7 @@ def manifest(origin: Origin, title: str, media: str = "video/mp4") -> dict[str, 
         title: Name of the file.
         media: Its media type.
     """
-    agent = {"name": "ns-talking", "version": _version()}
+    agent = {"name": "ns-talking", "version": version()}
     created = {"action": "c2pa.created", "digitalSourceType": origin.source_type, "softwareAgent": agent}
     details: dict[str, Any] = {"generator": agent, "method": origin.method, "sha256": dict(origin.hashes)}
     if origin.subject:
@@ -155,7 +155,8 @@ def _c2pa_signer(c2pa: Any, signer: Credential) -> Any:
     return c2pa.Signer.from_info(c2pa.C2paSignerInfo(signer.algorithm, signer.chain, signer.key, None))
 
 
-def _version() -> str:
+def version() -> str:
+    """Give the version of the package."""
     return importlib.metadata.version("ns-talking")
 
 

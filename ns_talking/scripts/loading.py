@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
@@ -11,11 +12,15 @@ if TYPE_CHECKING:
     from ns_talking.pipelines.portrait import PortraitPipeline
 
 
+PORTRAIT_SUFFIX = ".portrait"
+"""Ending of the files that `ns-talking pack` writes."""
+
+
 def load_portrait(config_path: Path, data: Path | None = None) -> PortraitPipeline:
     """Load a portrait for rendering, on a GPU where there is one.
 
     Args:
-        config_path: `config.yml` that `ns-train` wrote, or its folder.
+        config_path: `config.yml` that `ns-train` wrote, or its folder; or a file that `ns-talking pack` wrote.
         data: The dataset it was trained on, where that was moved.
 
     Raises:
@@ -23,15 +28,66 @@ def load_portrait(config_path: Path, data: Path | None = None) -> PortraitPipeli
         ValueError: When the config is none, or belongs to another method.
     """
     path = find_config(config_path)
-    read_config(path)
-    # Imports every method of Nerfstudio, which takes seconds.
-    from nerfstudio.utils.eval_utils import eval_setup
+    if path.suffix == PORTRAIT_SUFFIX:
+        from ns_talking.portable.opening import open_portrait
 
-    _, pipeline, checkpoint, _ = eval_setup(
-        path, test_mode="inference", update_config_callback=lambda config: relocated(config, path, data)
-    )
-    pipeline.checkpoint = checkpoint  # pyright: ignore[reportArgumentType] # Nerfstudio annotates it as a Tensor.
-    return pipeline  # pyright: ignore[reportReturnType] # read_config has refused every other pipeline.
+        return open_portrait(path)
+    import torch
+
+    from ns_talking.pipelines.portrait import PortraitPipeline
+
+    config = relocated(read_config(path), path, data)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    checkpoint = latest_checkpoint(config.relative_model_dir, config.load_step)
+    state = read_checkpoint(checkpoint)
+    pipeline = config.pipeline.setup(device=device, test_mode="inference")
+    assert isinstance(pipeline, PortraitPipeline)
+    pipeline.eval()
+    pipeline.load_pipeline(state["pipeline"], state["step"])
+    pipeline.checkpoint = checkpoint
+    return pipeline
+
+
+def latest_checkpoint(folder: Path, step: int | None) -> Path:
+    """Choose the checkpoint to load.
+
+    Args:
+        folder: Where they are.
+        step: The iteration wanted; None takes the last.
+
+    Raises:
+        FileNotFoundError: When it is not there.
+    """
+    found = sorted(folder.glob("step-*.ckpt" if step is None else f"step-{step:09d}.ckpt"))
+    if not found:
+        raise FileNotFoundError(
+            f"There is no checkpoint {'step-*.ckpt' if step is None else f'step-{step:09d}.ckpt'} in {folder}. Keep "
+            "the config beside its checkpoints, or train until the first one is written."
+        )
+    return found[-1]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:  # Any: tensors, numbers and texts.
+    """Read a checkpoint of a training, on the CPU, without executing anything that it holds.
+
+    Raises:
+        ValueError: When it is damaged, holds Python objects, or is no checkpoint of a training.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} holds more than tensors, numbers and texts, or is damaged, and was not loaded: what else a "
+            f"checkpoint can hold may execute code ({reason}). Get it again from where it was trained."
+        ) from error
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint ({error}). Copy it again, or train again.") from error
+    if not isinstance(state, dict) or not {"pipeline", "step"} <= set(state):
+        raise ValueError(f"{path} is not a checkpoint that `ns-train` wrote. Name the config.yml of a training.")
+    return state
 
 
 def find_config(path: Path) -> Path:
@@ -55,19 +111,17 @@ def read_config(path: Path) -> TrainerConfig:
     Raises:
         ValueError: When the file is no config of Nerfstudio, or belongs to a method that renders no portraits.
     """
-    import yaml
+    if path.suffix == PORTRAIT_SUFFIX:
+        raise ValueError(
+            f"{path} is a portrait to render, without the frames of its clip and its training's settings. Name the "
+            "config.yml of the training here; `ns-talking render` takes both."
+        )
     from nerfstudio.engine.trainer import TrainerConfig
 
+    from ns_talking.pipelines.config_file import read_config_file
     from ns_talking.pipelines.portrait import PortraitPipelineConfig
 
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} cannot be read as a config of Nerfstudio ({reason}). Name the config.yml that `ns-train` wrote, "
-            "and use the version of ns-talking that trained it."
-        ) from error
+    config = read_config_file(path)
     if not isinstance(config, TrainerConfig):
         raise ValueError(
             f"{path} is not a config of Nerfstudio. Name the config.yml that `ns-train` wrote beside its checkpoints."

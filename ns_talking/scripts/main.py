@@ -26,6 +26,8 @@ class Verb(NamedTuple):
 VERBS = {
     "process": Verb("ns_talking.scripts.process:Process", "Turn a video of one speaker into a dataset to train on."),
     "render": Verb("ns_talking.scripts.render:Render", "Render a trained portrait speaking any audio, as an mp4."),
+    "pack": Verb("ns_talking.scripts.pack:Pack", "Put a trained portrait into one file that renders anywhere."),
+    "unpack": Verb("ns_talking.scripts.pack:Unpack", "Take such a file apart: settings, tracks, pictures, weights."),
     "camera-path": Verb(
         "ns_talking.scripts.camera_path:CameraPath", "Write a camera path with sound, for ns-render camera-path."
     ),

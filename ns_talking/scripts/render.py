@@ -46,7 +46,7 @@ class Render:
     """
 
     load_config: Path
-    """config.yml that `ns-train` wrote, or its folder."""
+    """config.yml that `ns-train` wrote, or its folder; or a .portrait file that `ns-talking pack` wrote."""
     audio: Path
     """Sound or video file with the speech."""
     output: Path

@@ -1,0 +1,1 @@
+"""Portraits as one file that renders anywhere and executes nothing."""
