@@ -18,8 +18,12 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 from nerfstudio.data.scene_box import SceneBox
 
 from ns_talking.data.cameras import portrait_cameras
+from ns_talking.data.clip_track import clip_track
 from ns_talking.data.format import Portrait
+from ns_talking.data.segment import best_segment
+from ns_talking.driving.features import AUTO
 from ns_talking.utils.files import absolute_path
+from ns_talking.utils.progress import CONSOLE
 
 MOVED = "NS_TALKING_DATA"
 """Environment variable: where a dataset is now that is not where the training found it."""
@@ -40,6 +44,9 @@ class BasePortraitDataParserConfig(DataParserConfig):
     of training. Choose settings on "validation"; report on "test"."""
     validation_fraction: float = 1 / 11
     """Share of the training frames, at their end, that eval-split "validation" holds out."""
+    train_seconds: float | None = None
+    """Train on the best piece of the training part that lasts this long (varied sound, wide lips, turning head); None
+    takes all of it."""
 
     def __setattr__(self, name: str, value: Any) -> None:  # Any: whatever the field holds.
         """Keep paths absolute, so that a saved config works from every folder."""
@@ -76,6 +83,8 @@ class BasePortraitDataParser(DataParser):
         portrait = self.read()
         if self.config.eval_split == "validation":
             portrait = hold_out_validation(portrait, self.config.validation_fraction)
+        if self.config.train_seconds is not None:
+            portrait = train_on_best(portrait, self.config.train_seconds, self.config.features or AUTO)
         return portrait
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs: dict | None) -> DataparserOutputs:
@@ -125,3 +134,25 @@ def hold_out_validation(portrait: Portrait, fraction: float) -> Portrait:
         )
     kept = [frame if row < num_kept else replace(frame, split="test") for row, frame in enumerate(train)]
     return replace(portrait, frames=kept)
+
+
+def train_on_best(portrait: Portrait, seconds: float, features: str) -> Portrait:
+    """Leave out the training frames outside the best piece of the clip; see `best_segment`.
+
+    Args:
+        portrait: The dataset.
+        seconds: Length of the piece.
+        features: Name of the audio features that tell sounds apart; `auto` takes the best that the dataset holds.
+    """
+    track = clip_track(portrait, features)
+    parts = torch.arange(portrait.num_frames).split(256)
+    # Of the windows around a frame the middle one, without its course.
+    sound = torch.cat([track.at_frames(part).audio[:, track.context // 2].mean(dim=-1) for part in parts])
+    kept = set(best_segment(portrait, sound.numpy(), seconds))
+    chosen = [frame for frame in portrait.frames if frame.split != "train" or frame.index in kept]
+    first, last = min(kept), max(kept) + 1
+    CONSOLE.print(
+        f"Training on {len(kept)} of {len(portrait.split('train'))} frames, from {first / portrait.fps:.1f} s to "
+        f"{last / portrait.fps:.1f} s of the clip."
+    )
+    return replace(portrait, frames=chosen)

@@ -99,3 +99,19 @@ def test_dataparsers_load_first_without_nerfstudios_circular_import() -> None:
 
 def test_the_entry_point_registers_the_config() -> None:
     assert isinstance(talking_portrait.config, TalkingPortraitDataParserConfig)
+
+
+def test_training_on_the_best_seconds_leaves_held_out_frames_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = TalkingPortraitDataParserConfig(data=folder).setup()
+    part = TalkingPortraitDataParserConfig(data=folder, train_seconds=0.4).setup()
+    kept = part.get_dataparser_outputs("train").image_filenames
+    every = whole.get_dataparser_outputs("train").image_filenames
+    first = int(kept[0].stem)
+    # Ten frames at 25 Hz, without those that show no face.
+    assert kept == [path for path in every if first <= int(path.stem) < first + 10]
+    assert 9 <= len(kept) <= 10
+    tested = [one.get_dataparser_outputs("test").image_filenames for one in (whole, part)]
+    assert tested[0] == tested[1]
+    assert f"Training on {len(kept)} of 19 frames" in " ".join(capsys.readouterr().out.split())
