@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+ColourLoss = Literal["squared", "absolute", "charbonnier"]
+_CHARBONNIER = 0.01
+"""Difference of colours, of 1, around which the loss turns from squared to absolute."""
 
 
 def squared_error(rgb: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"]) -> Float[Tensor, " rays"]:
     """Mean squared error of each ray's colour."""
     return (rgb - target).square().mean(dim=-1)
+
+
+def colour_error(
+    rgb: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"], kind: ColourLoss
+) -> Float[Tensor, " rays"]:
+    """Error of each ray's colour.
+
+    Args:
+        rgb: Rendered colours.
+        target: Colours of the frame.
+        kind: `squared` as in RAD-NeRF and ER-NeRF; `absolute`, which SyncTalk trains with; `charbonnier`, which is
+            squared below a hundredth of the range of colours and absolute above (Charbonnier et al., ICIP 1994).
+    """
+    if kind == "squared":
+        return squared_error(rgb, target)
+    if kind == "absolute":
+        return (rgb - target).abs().mean(dim=-1)
+    return (((rgb - target).square() + _CHARBONNIER**2).sqrt() - _CHARBONNIER).mean(dim=-1)
 
 
 def binary_entropy(probability: Float[Tensor, "*rays"]) -> Float[Tensor, ""]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 
 from ns_talking import losses
@@ -23,3 +25,16 @@ def test_distortion_prefers_one_thin_surface() -> None:
     thin = torch.tensor([[0.0, 0, 1, 0, 0, 0, 0, 0]])
     veil = torch.full((1, 8), 1 / 8)
     assert float(losses.distortion(thin, t, 1.0)) < float(losses.distortion(veil, t, 1.0)) / 4
+
+
+def test_colour_losses_are_least_where_colours_agree_and_charbonnier_lies_below_both() -> None:
+    target = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
+    for kind in ("squared", "absolute", "charbonnier"):
+        assert float(losses.colour_error(target, target, kind).abs().max()) == 0
+    far = target + 0.5
+    squared, absolute, charbonnier = (losses.colour_error(far, target, kind) for kind in get_args(losses.ColourLoss))
+    torch.testing.assert_close(squared, torch.full((20,), 0.25))
+    torch.testing.assert_close(absolute, torch.full((20,), 0.5))
+    assert bool((charbonnier < absolute).all()) and bool((charbonnier > 0.95 * absolute).all())
+    near = losses.colour_error(target + 1e-3, target, "charbonnier")
+    torch.testing.assert_close(near, torch.full((20,), 1e-6 / 0.02), rtol=1e-2, atol=0)  # d^2 / 2c

@@ -26,11 +26,12 @@ class DeformedField(ABC):
     @abstractmethod
     def fetch(
         self, positions: Float[Tensor, "samples 3"], condition: FieldCondition
-    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, " samples"]]:
+    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, " samples"] | None]:
         """Find the features that points show.
 
         Returns:
-            Features in place of the points' own, and how far away they were found, in world units.
+            Features in place of the points' own, and how far away they were found, in world units; None where nobody
+            learns from that.
         """
 
     def roughness(self) -> Float[Tensor, ""]:

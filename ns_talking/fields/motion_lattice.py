@@ -4,11 +4,15 @@ This is our reconstruction of what the abstract of ER-NeRF++ (Li et al., Informa
 Deformation Grid Transformer, "the reuse of cross-regional spatial features for large motion representation". Neither
 equations nor sizes of the original are public. The grid is a lattice of tokens, the transformer lets its regions
 exchange what they know of each other, and a point reuses the features of the place that the lattice sends it to.
+
+The lattice spans the face, not the head: hair and ears have no reason to move, and over the whole box the mouth would
+lie between two vertices. Its surface stays in place, so that nothing tears where it ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +36,12 @@ class MotionLatticeConfig(InstantiateConfig):
     _target: type = field(default_factory=lambda: MotionLattice)
     resolution: tuple[int, int, int] = (16, 8, 16)
     """Vertices across (x), in depth (y) and up (z)."""
+    span: Literal["face", "head"] = "face"
+    """What the lattice spans: the box around the face's landmarks, or all of the head's box."""
+    margin: float = 0.15
+    """Room between the landmarks and the sides of the face's box, in world units (25 cm)."""
+    jaw_room: float = 0.15
+    """More room below, for a jaw that opens."""
     token_dim: int = 64
     """Channels of a token."""
     num_heads: int = 4
@@ -43,19 +53,27 @@ class MotionLatticeConfig(InstantiateConfig):
     max_offset: float = 0.15
     """Longest offset along an axis in world units (25 cm)."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
+        """Read configs of version 0.1.0, whose lattices span the head."""
+        self.__dict__.update({"span": "head", **state})
+
 
 class MotionLattice(nn.Module):
     """From an audio code and a blink to the offsets of a lattice's vertices.
 
     A vertex knows the features of its place and where it is. In every block it listens to the sound, to the blink and
     to an empty token, which lets it not listen; then to the other vertices. The last layer begins at zero, so that a
-    fresh lattice moves nothing. Vertices around which the head can never be are left out and move nothing.
+    fresh lattice moves nothing. Vertices around which the head can never be are left out and move nothing, as do those
+    on the surface of the face's box.
 
     Args:
         config: Sizes.
         feature_dim: Channels of the features of a place.
         code_dim: Channels of the audio code.
-        bounds: Lower and upper corner of the box that the lattice spans.
+        bounds: Lower and upper corner of the head's box, which the lattice spans until it is told where the face is.
+
+    Raises:
+        ValueError: When a lattice over the face has no vertex inside.
     """
 
     def __init__(
@@ -66,11 +84,21 @@ class MotionLattice(nn.Module):
         dim = config.token_dim
         axes = [torch.linspace(0, 1, count) for count in config.resolution]
         places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, 3)
-        self.register_buffer("bounds", bounds.float(), persistent=False)
-        self.register_buffer("places", bounds[0] + places * (bounds[1] - bounds[0]), persistent=False)
-        self.register_buffer("active", torch.ones(len(places), dtype=torch.bool))
+        inside = torch.ones(len(places), dtype=torch.bool)
+        if config.span == "face":
+            inside = ((places > 0) & (places < 1)).all(dim=1)
+        if not inside.any():
+            raise ValueError(
+                f"A lattice of {config.resolution} vertices has none inside, and those on its surface do not move. "
+                "Give it 3 or more along each axis: --pipeline.model.lattice.resolution"
+            )
+        self.register_buffer("bounds", bounds.float().clone(), persistent=config.span == "face")
+        self.register_buffer("unit_places", places, persistent=False)
+        self.register_buffer("inside", inside, persistent=False)
+        self.register_buffer("active", inside.clone())
         self.bounds: Tensor
-        self.places: Tensor
+        self.unit_places: Tensor
+        self.inside: Tensor
         self.active: Tensor
         self.token = nn.Linear(feature_dim + 3 * (1 + 2 * _PLACE_DEGREE), dim)
         self.listen = nn.Linear(code_dim, config.num_audio_tokens * dim)
@@ -83,17 +111,52 @@ class MotionLattice(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
+    @property
+    def places(self) -> Float[Tensor, "vertices 3"]:
+        """Where the vertices lie, in world units."""
+        low, high = self.bounds
+        return low + self.unit_places * (high - low)
+
     @torch.no_grad()
-    def restrict(self, occupied: Bool[Tensor, "width depth height"]) -> None:
+    def surround(self, face: Float[Tensor, "points 3"]) -> None:
+        """Span the box around a face, as far as the head's box reaches; a lattice that spans the head stays as it is.
+
+        Args:
+            face: Points of it, in world units.
+        """
+        config = self.config
+        if config.span == "head":
+            return
+        low, high = face.amin(dim=0) - config.margin, face.amax(dim=0) + config.margin
+        low[2] -= config.jaw_room
+        low, high = (
+            torch.maximum(low.to(self.bounds), self.bounds[0]),
+            torch.minimum(high.to(self.bounds), self.bounds[1]),
+        )
+        self.bounds.copy_(torch.stack([low, high]))
+
+    @torch.no_grad()
+    def restrict(self, occupied: Bool[Tensor, "width depth height"], box: Float[Tensor, "2 3"]) -> None:
         """Leave out vertices none of whose cells may hold anything.
 
         Args:
-            occupied: Which parts of the same box may.
+            occupied: Which parts of the head's box may.
+            box: Lower and upper corner of it.
         """
-        cells = [count - 1 for count in self.config.resolution]
-        pooled = F.adaptive_max_pool3d(occupied[None, None].float(), cells)
-        around = F.max_pool3d(F.pad(pooled, (1,) * 6), 2, stride=1)
-        self.active.copy_(around.view(-1) > 0)
+        cells = torch.tensor(self.config.resolution, device=box.device) - 1
+        size = (box[1] - box[0]) / torch.tensor(occupied.shape, device=box.device)
+        centres = box[0] + (occupied.nonzero() + 0.5) * size
+        # Corners and centre of each part: a part may lie in several cells.
+        within = torch.cartesian_prod(*[torch.tensor([-0.499, 0.0, 0.499], device=box.device)] * 3)
+        points = (centres[:, None] + within * size).reshape(-1, 3)
+        unit = (points - self.bounds[0]) / (self.bounds[1] - self.bounds[0])
+        unit = unit[((unit >= 0) & (unit < 1)).all(dim=1)]
+        filled = torch.zeros(tuple(cells.tolist()), device=box.device)
+        filled[tuple((unit * cells).long().t())] = 1
+        around = F.max_pool3d(F.pad(filled[None, None], (1,) * 6), 2, stride=1)
+        wanted = (around.view(-1) > 0) & self.inside
+        # A lattice without vertices could not learn; this one can, should the head be found after all.
+        self.active.copy_(wanted if wanted.any() else self.inside)
 
     def forward(
         self,
@@ -117,7 +180,7 @@ class MotionLattice(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, context)
         offsets = self.offset(tokens).float().tanh() * config.max_offset
-        lattice = offsets.new_zeros(num_frames, len(self.places), 3)
+        lattice = offsets.new_zeros(num_frames, len(self.unit_places), 3)
         lattice = lattice.index_copy(1, self.active.nonzero()[:, 0], offsets)
         return lattice.transpose(1, 2).reshape(num_frames, 3, *config.resolution)
 
@@ -150,12 +213,15 @@ class LatticeField(DeformedField):
 
     def fetch(
         self, positions: Float[Tensor, "samples 3"], condition: FieldCondition
-    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, " samples"]]:
+    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, " samples"] | None]:
         """Fetch the features from where the lattice points to."""
         low, high = self.bounds
         offset = interpolated(self.lattice, (positions - low) / (high - low), condition.frame_row)
+        features = self.field.features_at(positions + offset)
+        if not torch.is_grad_enabled():
+            return features, None
         # The gradient of a norm is undefined at zero, where a fresh lattice is.
-        return self.field.features_at(positions + offset), (offset.square().sum(dim=1) + 1e-12).sqrt()
+        return features, (offset.square().sum(dim=1) + 1e-12).sqrt()
 
     def roughness(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring vertices' offsets, as a share of the distance in vertices."""

@@ -70,6 +70,8 @@ class PortraitModelConfig(ModelConfig):
     """Distance of two samples in world units (25 cm)."""
     blink_noise: float = 0.05
     """Largest random change of the blink value in training, so that values between the seen ones work."""
+    colour_loss: losses.ColourLoss = "squared"
+    """What is least where head and frame agree: squared as in the papers, absolute, or charbonnier between them."""
     entropy_weight: float = 1e-4
     """Weight of the opacity's entropy, which keeps rays from being half transparent."""
     distortion_weight: float = 0.0
@@ -166,7 +168,7 @@ class PortraitModel(Model):
         condition = self._heard_by(ray_bundle)
         if "pixel" not in ray_bundle.metadata:  # Nerfstudio's exporter tries rays that belong to no picture.
             rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.origins[:, :2] * 0, condition.row)
-            return _as_dict(self.render_head(rays, self.encode_audio(condition), condition))
+            return self.render_head(rays, self.encode_audio(condition), condition).by_name()
         rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.metadata["pixel"], condition.row)
         if self.training and self.phase.name == "torso":
             torso_rgb, torso_alpha = self.torso(rays.pixels, condition.head_pose, condition.frame, rays.row)
@@ -174,7 +176,7 @@ class PortraitModel(Model):
             return {"rgb": over(torso_rgb, torso_alpha, behind), "background": behind, "torso_alpha": torso_alpha}
         head = self.render_head(rays, self.encode_audio(condition), self._jittered(condition))
         rgb = premultiplied_over(head.rgb, head.accumulation, ray_bundle.metadata["behind"])
-        outputs = {"rgb": rgb, **_as_dict(head)}
+        outputs = {"rgb": rgb, **head.by_name()}
         return outputs if self.training else {**outputs, "depth": _distance(outputs)}
 
     def get_loss_dict(
@@ -189,7 +191,7 @@ class PortraitModel(Model):
             }
         config = self.config
         result = {
-            "rgb": losses.squared_error(outputs["rgb"], batch["image"]).mean(),
+            "rgb": losses.colour_error(outputs["rgb"], batch["image"], config.colour_loss).mean(),
             "entropy": config.entropy_weight * losses.binary_entropy(outputs["accumulation"]),
             **self.head_losses(outputs, batch),
         }
@@ -254,7 +256,7 @@ class PortraitModel(Model):
             Tensors with a row per ray; depth is the expected distance in world units, 0 where there is no head.
         """
         code = self.encode_audio(condition)
-        head = _as_dict(self.render_picture(rays, code, condition))
+        head = self.render_picture(rays, code, condition).by_name()
         torso_rgb, torso_alpha = self._draw_torso(rays, pose.to(self.device), condition.frame)
         behind = over(torso_rgb, torso_alpha, background)
         return {
@@ -385,9 +387,3 @@ def _as_patches(rgb: Float[Tensor, "rays 3"], side: int) -> Float[Tensor, "batch
 def _distance(head: dict[str, Tensor]) -> Float[Tensor, "rays 1"]:
     """Expected distance along each ray of what is seen, without what is seen through it."""
     return head["depth"] / head["accumulation"].clamp(min=1e-6)
-
-
-def _as_dict(head: HeadOutputs) -> dict[str, Tensor]:
-    values = {entry.name: getattr(head, entry.name) for entry in fields(head)}
-    values["head_rgb"] = values.pop("rgb")
-    return {name: value for name, value in values.items() if value is not None}

@@ -23,7 +23,7 @@ from ns_talking.fields.base import ConditionedField, FieldCondition, FieldDensit
 from ns_talking.fields.torso import TorsoField, TorsoFieldConfig
 from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
 from ns_talking.methods.grid import GridPortraitModel, GridPortraitModelConfig, parameters_of
-from ns_talking.methods.presets import OptimizerRates, cpu_config, gpu_config, has_gpu
+from ns_talking.methods.presets import OptimizerRates, cpu_config, gpu_config, wants_gpu_preset
 from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
@@ -94,7 +94,7 @@ class ERNeRFModel(GridPortraitModel):
         # Evaluation renders no uncertainty.
         uncertainty = outputs.get("uncertainty") if self.phase.name == "head" else None
         if uncertainty is not None:
-            error = losses.squared_error(outputs["rgb"], batch["image"])
+            error = losses.colour_error(outputs["rgb"], batch["image"], config.colour_loss)
             result["rgb"] = (error * losses.uncertainty_weights(uncertainty, progress)).mean()
             likelihood = losses.uncertainty_likelihood(outputs["rgb"], batch["image"], uncertainty, in_face)
             result["uncertainty"] = progress * likelihood.mean()
@@ -146,7 +146,7 @@ def cpu_model() -> ERNeRFModelConfig:
 
 er_nerf = MethodSpecification(
     config=gpu_config(_METHOD, ERNeRFModelConfig(), RATES, PHASES, PhaseDecayConfig(), LIPS_SAMPLER)
-    if has_gpu()
+    if wants_gpu_preset()
     else cpu_config(_METHOD, cpu_model(), RATES),
     description="ER-NeRF: tri-plane hash field with region attention (ICCV 2023), head, lips and torso in one run.",
 )

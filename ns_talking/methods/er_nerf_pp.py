@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from nerfstudio.plugins.types import MethodSpecification
 from torch import Tensor
@@ -25,7 +26,7 @@ from ns_talking.fields.deformed import DeformedField
 from ns_talking.fields.motion_lattice import MotionLattice, MotionLatticeConfig
 from ns_talking.methods.er_nerf import LIPS_SAMPLER, PHASES, RATES, ERNeRFModel, ERNeRFModelConfig, cpu_model
 from ns_talking.methods.grid import parameters_of
-from ns_talking.methods.presets import cpu_config, gpu_config, has_gpu
+from ns_talking.methods.presets import cpu_config, gpu_config, wants_gpu_preset
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.rendering.volume import HeadOutputs, RaySamples
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
@@ -103,10 +104,13 @@ class ERNeRFPlusPlusModel(ERNeRFModel):
         return {**super().head_groups(), "motion": parameters_of(self.motion)}
 
     def prepare_training(self, dataset: PortraitDataset) -> None:
-        """Leave vertices out of the lattice that lie outside the head's visual hull."""
+        """Lay the lattice over the face, and leave vertices out that lie outside the head's visual hull."""
         super().prepare_training(dataset)
-        if not isinstance(self.motion, DeformableSampling):
-            self.motion.restrict(self.occupancy.occupied)
+        if isinstance(self.motion, DeformableSampling):
+            return
+        if (surface := self.face(dataset)) is not None:
+            self.motion.surround(torch.from_numpy(surface.points))
+        self.motion.restrict(self.occupancy.occupied, self.scene_box.aabb.to(self.device))
 
 
 allow_scalars_in_checkpoints()
@@ -123,12 +127,12 @@ _METHOD = "er-nerf++"
 def _cpu_model() -> ERNeRFPlusPlusModelConfig:
     """Take er-nerf's model for a CPU, with a coarser lattice."""
     options = {name: value for name, value in vars(cpu_model()).items() if name != "_target"}
-    return ERNeRFPlusPlusModelConfig(**options, lattice=MotionLatticeConfig(resolution=(8, 6, 10), token_dim=32))
+    return ERNeRFPlusPlusModelConfig(**options, lattice=MotionLatticeConfig(resolution=(10, 6, 12), token_dim=32))
 
 
 er_nerf_pp = MethodSpecification(
     config=gpu_config(_METHOD, ERNeRFPlusPlusModelConfig(), _RATES, PHASES, PhaseDecayConfig(), LIPS_SAMPLER)
-    if has_gpu()
+    if wants_gpu_preset()
     else cpu_config(_METHOD, _cpu_model(), _RATES),
     description="ER-NeRF++, our reconstruction from its abstract: ER-NeRF moved by a lattice of tokens.",
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from ns_talking.data.face_surface import face_surface
+from ns_talking.data.face_surface import FaceSurface, face_surface
 from ns_talking.data.head_masks import head_masks
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition
@@ -22,6 +23,7 @@ from ns_talking.fields.folded_triplane import fold
 from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.modules.embeddings import AppearanceCodes
+from ns_talking.modules.pose_refinement import PoseRefinement, PoseRefinementConfig, RefinementMode
 from ns_talking.rendering.cuda_graph import Replay
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
 from ns_talking.rendering.rays import Rays
@@ -51,6 +53,13 @@ class GridPortraitModelConfig(PortraitModelConfig):
     """Where the head may be."""
     use_face_surface: bool = False
     """Whether the landmarks bound the head in depth, where the head turns enough to place them; our design."""
+    pose_refinement: RefinementMode = "off"
+    """Whether the training frames' head poses are trained as well, by Nerfstudio's camera optimiser: off, or turning
+    and shifting as SO3xR3 or SE3; our addition."""
+    refined_turn_penalty: float = 1e-2
+    """Weight of the mean turn of refined poses, in radians."""
+    refined_shift_penalty: float = 1e-2
+    """Weight of the mean shift of refined poses, in world units (25 cm)."""
     update_occupancy_in_lips: bool = True
     """Whether the lips phase keeps the occupancy fresh."""
 
@@ -70,6 +79,11 @@ class GridPortraitModel(PortraitModel):
         self.head = config.head.setup(code_dim=self.audio_code.code_dim, appearance_dim=config.appearance_dim)
         self.occupancy: OccupancyGrid = config.occupancy.setup(bounds=self.scene_box.aabb)
         self.appearance = AppearanceCodes(config.appearance_dim)
+        self.poses: PoseRefinement = PoseRefinementConfig(
+            mode=config.pose_refinement,
+            rot_l2_penalty=config.refined_turn_penalty,
+            trans_l2_penalty=config.refined_shift_penalty,
+        ).setup(num_frames=self.portrait.num_frames, device="cpu")
         self._draw_fused = Replay(self._draw, [self.head, self.occupancy])
 
     @abstractmethod
@@ -110,6 +124,9 @@ class GridPortraitModel(PortraitModel):
             return render_visible(
                 driven, rays, self.occupancy, config.step_size, config.max_samples, code, eyes, appearance
             )
+        if self.poses.is_on:
+            origins, directions = self.poses.refined(rays.origins, rays.directions, condition.frame, rays.row)
+            rays = replace(rays, origins=origins, directions=directions)
         samples = sample_occupied(rays, self.occupancy, config.step_size, config.max_samples, self._jitter(rays))
         head, at = render_volume(
             driven, rays, samples, config.step_size, code, eyes, appearance, self.learned_uncertainty()
@@ -137,6 +154,7 @@ class GridPortraitModel(PortraitModel):
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """Group parameters as the released trainings do."""
         groups = self.head_groups()
+        self.poses.get_param_groups(groups)
         return {
             **groups,
             "decoders": [*groups["decoders"], self.appearance.codes],
@@ -144,6 +162,21 @@ class GridPortraitModel(PortraitModel):
             "torso_grid": [self.torso.table],
             "torso": [parameter for name, parameter in self.torso.named_parameters() if name != "table"],
         }
+
+    def get_loss_dict(
+        self, outputs: dict[str, Tensor], batch: dict[str, Any], metrics_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Weigh the losses of the phase, and how far refined poses went."""
+        result = super().get_loss_dict(outputs, batch, metrics_dict)
+        if "accumulation" in outputs:
+            self.poses.get_loss_dict(result)
+        return result
+
+    def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Compute the PSNR of a batch, in dB, and how far refined poses went."""
+        metrics = super().get_metrics_dict(outputs, batch)
+        self.poses.get_metrics_dict(metrics)
+        return metrics
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -164,14 +197,18 @@ class GridPortraitModel(PortraitModel):
         self.occupancy.carve(masks.to(self.device), cameras.to(self.device), focal)
         if not self.config.use_face_surface:
             return
-        frames = [frame.index for frame in dataset.frames]
-        surface = face_surface(self.portrait, frames, dataset.cameras.camera_to_worlds.cpu().numpy())
+        surface = self.face(dataset)
         if surface is None:
             CONSOLE.print("The head turns too little to place its landmarks in depth; its silhouettes alone bound it.")
             return
         cells = torch.arange(self.occupancy.occupied.numel(), device=self.device)
         allowed = surface.may_hold_head(self.occupancy.cell_centres(cells).double().cpu().numpy())
         self.occupancy.forbid(torch.from_numpy(~allowed).to(self.device))
+
+    def face(self, dataset: PortraitDataset) -> FaceSurface | None:
+        """Find the face in space; None where the head turns too little."""
+        frames = [frame.index for frame in dataset.frames]
+        return face_surface(self.portrait, frames, dataset.cameras.camera_to_worlds.cpu().numpy())
 
     def _draw(
         self, origins: Tensor, directions: Tensor, code: Tensor, eyes: Tensor, appearance: Tensor

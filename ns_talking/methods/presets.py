@@ -1,7 +1,14 @@
-"""Training presets: the paper's schedule where there is a GPU, minutes on two cores where there is none."""
+"""Training presets: the paper's recipe where there is a GPU, minutes on two cores where there is none.
+
+`ns-train METHOD --preset paper|cpu` asks for one of them. Nerfstudio builds its command line from one configuration per
+method, so the choice falls before: what the command line says of it is read when a method is imported, and all other
+options, their defaults and `--help` are those of the preset.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -39,6 +46,8 @@ class AdamWConfig(OptimizerConfig):
     """One kernel for all parameters of a group, on CPU and GPU."""
 
 
+POSE_GROUP = "camera_opt"
+"""Nerfstudio's name for refined poses; the group is only there where they are."""
 _TORSO = ("torso", "torso_grid")
 
 
@@ -61,9 +70,24 @@ class OptimizerRates:
     """Smallest denominator of Adam."""
 
 
-def has_gpu() -> bool:
-    """Tell whether the presets for a GPU apply."""
-    return torch.cuda.is_available()
+def wants_gpu_preset(arguments: Sequence[str] | None = None) -> bool:
+    """Tell whether to take `gpu_config`: where the command line asks for the paper's recipe, or a GPU is there.
+
+    Args:
+        arguments: Command line; None takes the program's.
+    """
+    arguments = sys.argv if arguments is None else arguments
+    asked = "auto"
+    for at, argument in enumerate(arguments):
+        name, given, value = argument.partition("=")
+        if name == "--preset":
+            asked = value if given else " ".join(arguments[at + 1 : at + 2])
+    # Anything but the choices is for the command line's own parser to refuse.
+    return asked == "paper" or (asked != "cpu" and torch.cuda.is_available())
+
+
+has_gpu = wants_gpu_preset
+"""Its name from before there was a choice."""
 
 
 def gpu_config(
@@ -74,7 +98,7 @@ def gpu_config(
     decay: PhaseDecayConfig,
     lips_sampler: PortraitPixelSamplerConfig,
 ) -> PortraitTrainerConfig:
-    """Train with the paper's schedule: 65,536 rays of one frame per step.
+    """Train with the paper's schedule: 65,536 rays of one frame per step, on a GPU where there is one.
 
     The occupancy is refreshed in quarters: four in turn find what a whole refresh finds, and each of them takes the
     time of a quarter.
@@ -89,7 +113,8 @@ def gpu_config(
         pixel_sampler=UniformPixelSamplerConfig(),
         lips_sampler=lips_sampler,
     )
-    return _config(method, "cuda", model, rates, phases, datamanager, decay, steps_per_save=5_000)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return _config(method, device, model, rates, phases, datamanager, decay, False, 5_000)
 
 
 def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -> PortraitTrainerConfig:
@@ -121,7 +146,7 @@ def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -
         with_momentum=(*rates.with_momentum, *_TORSO),
     )
     decay = PhaseDecayConfig(head_final=0.1, lips_initial=0.1, lips_final=0.05, torso_final=0.1)
-    return _config(method, "cpu", model, rates, phases, datamanager, decay, steps_per_save=500)
+    return _config(method, "cpu", model, rates, phases, datamanager, decay, True, 500)
 
 
 def _config(
@@ -132,6 +157,7 @@ def _config(
     phases: PhasesConfig,
     datamanager: PortraitDataManagerConfig,
     decay: PhaseDecayConfig,
+    train_torso_beside_head: bool,
     steps_per_save: int,
 ) -> PortraitTrainerConfig:
     def group(name: str, rate: float, weight_decay: float) -> dict[str, Any]:  # Any: Nerfstudio's untyped pair.
@@ -142,11 +168,16 @@ def _config(
     optimizers = {name: group(name, rate, rates.grid_decay) for name, rate in rates.grids.items()}
     for name, rate in rates.networks.items():
         optimizers[name] = group(name, rate, 1e-4 if name in rates.decaying else 0.0)
+    refinement = AdamWConfig(lr=1e-4, betas=(0.9, 0.99))
+    optimizers[POSE_GROUP] = {"optimizer": refinement, "scheduler": replace(decay)}
     return PortraitTrainerConfig(
         method_name=method,
         machine=MachineConfig(device_type=device),
         pipeline=PortraitPipelineConfig(
-            datamanager=datamanager, model=model, phases=phases, train_torso_beside_head=device == "cpu"
+            datamanager=datamanager,
+            model=model,
+            phases=phases,
+            train_torso_beside_head=train_torso_beside_head,
         ),
         optimizers=optimizers,
         max_num_iterations=phases.total,

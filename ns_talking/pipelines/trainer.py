@@ -22,6 +22,7 @@ from ns_talking.utils.files import absolute_path, atomic_path
 from ns_talking.utils.plain_errors import INTERRUPTED, end_plainly, report
 from ns_talking.utils.progress import CONSOLE
 
+Preset = Literal["auto", "paper", "cpu"]
 _LATEST_LOOK = 2_000
 """Iterations after which a training is looked at for the first time, at the latest."""
 
@@ -33,6 +34,9 @@ class PortraitTrainerConfig(TrainerConfig):
     _target: type = field(default_factory=lambda: PortraitTrainer)
     pipeline: PortraitPipelineConfig = field(default_factory=PortraitPipelineConfig)
     """Data, model and phases."""
+    preset: Preset = "auto"
+    """What all other defaults are: `paper` is the method's published recipe, with nothing of ours; `cpu` trains in
+    minutes without a GPU; `auto` takes paper where there is a GPU and cpu elsewhere."""
 
     def print_to_terminal(self) -> None:
         """Look for what the run needs before it prints or writes anything: `ns-train` calls this first.

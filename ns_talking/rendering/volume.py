@@ -48,6 +48,12 @@ class HeadOutputs:
     roughness: Float[Tensor, ""] | None = None
     """How much neighbouring samples move apart, likewise."""
 
+    def by_name(self) -> dict[str, Tensor]:
+        """Give what there is as Nerfstudio's outputs; the colour is called `head_rgb`."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values["head_rgb"] = values.pop("rgb")
+        return {name: value for name, value in values.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class RaySamples:
@@ -70,11 +76,10 @@ class RaySamples:
         return padded.view(num_rays, num_slots, *values.shape[1:])
 
 
-@torch.no_grad()
 def sample_occupied(
     rays: Rays, grid: OccupancyGrid, step_size: float, max_samples: int, jitter: Float[Tensor, " rays"] | None = None
 ) -> RaySamples:
-    """Place samples on rays where the head may be.
+    """Place samples on rays where the head may be; gradients reach the rays through the samples' positions.
 
     Source:
         ER-NeRF and RAD-NeRF: constant steps, at most 16 occupied samples per ray.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from ns_talking.fields.base import FieldCondition
@@ -14,7 +15,7 @@ SIZE = (5, 3, 4)
 
 def lattice() -> MotionLattice:
     torch.manual_seed(0)
-    config = MotionLatticeConfig(resolution=SIZE, token_dim=16, num_audio_tokens=2)
+    config = MotionLatticeConfig(resolution=SIZE, token_dim=16, num_audio_tokens=2, span="head")
     return MotionLattice(config, feature_dim=6, code_dim=4, bounds=BOUNDS)
 
 
@@ -66,7 +67,7 @@ def test_vertices_far_from_the_head_move_nothing() -> None:
     motion = stirred()
     occupied = torch.zeros(16, 16, 16, dtype=torch.bool)
     occupied[8, 8, 8] = True
-    motion.restrict(occupied)
+    motion.restrict(occupied, BOUNDS)
     active = motion.active.view(SIZE)
     assert 8 <= int(active.sum()) < 30
     offsets = motion(torch.randn(int(active.sum()), 6), torch.randn(1, 4), torch.rand(1)).detach()[0]
@@ -93,3 +94,64 @@ def test_neighbours_that_move_apart_are_rough() -> None:
     values = torch.zeros(1, 3, *SIZE)
     values[0, 0, 2] = 0.1
     assert float(LatticeField(field, values, BOUNDS).roughness()) > 0
+
+
+def over_face(resolution: tuple[int, int, int] = (6, 5, 6)) -> MotionLattice:
+    torch.manual_seed(0)
+    config = MotionLatticeConfig(resolution=resolution, token_dim=16, num_audio_tokens=2)
+    motion = MotionLattice(config, feature_dim=6, code_dim=4, bounds=BOUNDS)
+    motion.surround(torch.tensor([[-0.3, -0.5, -0.5], [0.3, -0.1, 0.2]]))
+    torch.nn.init.normal_(motion.offset[1].weight)
+    return motion
+
+
+def test_a_lattice_over_the_face_has_room_for_the_jaw_and_stays_in_the_head() -> None:
+    box = torch.tensor([[-0.45, -0.65, -0.8], [0.45, 0.05, 0.35]])
+    torch.testing.assert_close(over_face().bounds, box)
+    torch.testing.assert_close(over_face().places[[0, -1]], box)
+    motion = MotionLattice(over_face().config, feature_dim=6, code_dim=4, bounds=BOUNDS)
+    motion.surround(torch.tensor([[-9.0, -9.0, -9.0], [9.0, 9.0, 9.0]]))
+    torch.testing.assert_close(motion.bounds, BOUNDS)
+
+
+def test_nothing_tears_where_the_lattice_ends() -> None:
+    motion = over_face()
+    motion.restrict(torch.ones(8, 8, 8, dtype=torch.bool), BOUNDS)
+    assert int(motion.active.sum()) == 4 * 3 * 4
+    offsets = motion(torch.randn(48, 6), torch.randn(1, 4), torch.rand(1)).detach()
+    assert float(offsets.abs().max()) > 0
+    low, high = motion.bounds
+    around = torch.cat([low - 0.1 * torch.rand(20, 3), high + 0.1 * torch.rand(20, 3)])
+    found = interpolated(offsets, (around - low) / (high - low), torch.zeros(40, dtype=torch.long))
+    torch.testing.assert_close(found, torch.zeros(40, 3))
+
+
+def test_a_small_part_of_the_head_is_found_wherever_it_lies() -> None:
+    motion, parts = over_face(), 32
+    occupied = torch.zeros(parts, parts, parts, dtype=torch.bool)
+    occupied[16, 12, 8] = True
+    motion.restrict(occupied, BOUNDS)
+    centre = BOUNDS[0] + (torch.tensor([16, 12, 8]) + 0.5) / parts * (BOUNDS[1] - BOUNDS[0])
+    nearest = (motion.places - centre).norm(dim=1).argmin()
+    assert bool(motion.active[nearest]) and int(motion.active.sum()) <= 18
+
+
+def test_a_checkpoint_knows_where_its_face_was() -> None:
+    trained = over_face()
+    fresh = MotionLattice(trained.config, feature_dim=6, code_dim=4, bounds=BOUNDS)
+    fresh.load_state_dict(trained.state_dict())
+    torch.testing.assert_close(fresh.places, trained.places)
+    assert "bounds" not in lattice().state_dict()  # Those of version 0.1.0 span the head, and need not say so.
+
+
+def test_configs_of_the_first_version_span_the_head() -> None:
+    config = MotionLatticeConfig()
+    state = {name: value for name, value in vars(config).items() if name not in ("span", "margin", "jaw_room")}
+    old = MotionLatticeConfig.__new__(MotionLatticeConfig)
+    old.__setstate__(state)
+    assert (old.span, config.span) == ("head", "face")
+
+
+def test_a_lattice_needs_vertices_inside() -> None:
+    with pytest.raises(ValueError, match="has none inside, and those on its surface do not move"):
+        over_face((4, 2, 4))

@@ -15,7 +15,7 @@ from ns_talking.pipelines.phases import Phase, PhasesConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.rendering.occupancy import OccupancyGrid
 
-SMALL = MotionLatticeConfig(resolution=(4, 3, 4), token_dim=16)
+SMALL = MotionLatticeConfig(resolution=(4, 3, 4), token_dim=16, span="head")
 Motion = Literal["lattice", "samples"]
 
 

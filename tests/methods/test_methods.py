@@ -176,3 +176,36 @@ def test_a_checkpoint_loads_with_the_safe_loader(make_pipeline: Callable[..., Po
     torch.save(pipeline.state_dict(), file)
     file.seek(0)
     pipeline.load_pipeline(torch.load(file, weights_only=True), 0)
+
+
+def test_refined_poses_learn_and_only_training_sees_them(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    pipeline = make_pipeline(pose_refinement="SO3xR3", use_lpips=False)
+    pipeline.config.phases = PhasesConfig(head=100, lips=0, torso=0)
+    model = pipeline.portrait_model
+    assert isinstance(model, grid.GridPortraitModel)
+    groups = pipeline.get_param_groups()
+    [adjustment] = groups["camera_opt"]
+    # What a fresh field holds is the same everywhere.
+    torch.nn.init.normal_(next(iter(groups.values()))[0], generator=torch.Generator().manual_seed(0))
+    _, loss_dict, metrics = pipeline.get_train_loss_dict(50)
+    loss_dict["rgb"].backward()
+    assert adjustment.grad is not None and float(adjustment.grad.abs().max()) > 0
+    seen = int((adjustment.grad.abs().sum(dim=1) > 0).sum())
+    assert seen <= pipeline.datamanager.config.frames_per_batch
+    assert {"camera_opt_regularizer"} <= set(loss_dict) and "camera_opt_rotation_mean" in metrics
+    camera = pipeline.datamanager.train_dataset.cameras[:1]
+    pipeline.eval()
+    before = model.get_outputs_for_camera(camera)["rgb"]
+    with torch.no_grad():
+        adjustment += 0.1
+    torch.testing.assert_close(model.get_outputs_for_camera(camera)["rgb"], before)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "charbonnier"])
+def test_the_colour_loss_is_a_choice(make_pipeline: Callable[..., PortraitPipeline], kind: str) -> None:
+    found = []
+    for option in ("squared", kind):
+        pipeline = make_pipeline(use_lpips=False, colour_loss=option)
+        pipeline.config.phases = PhasesConfig(head=100, lips=0, torso=0)
+        found.append(float(pipeline.get_train_loss_dict(5)[1]["rgb"].detach()))
+    assert found[0] != pytest.approx(found[1], rel=1e-3)
