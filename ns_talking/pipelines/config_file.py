@@ -117,10 +117,14 @@ def _settings(loader: _Loader, suffix: str, node: yaml.Node) -> Iterator[Any]:  
     yield settings  # Anchors may refer to it before it is filled.
     if not isinstance(node, yaml.MappingNode):
         raise _RefusedError(f"it makes {suffix!r} of something else than settings")
+    values = {}
     for name, value in loader.construct_mapping(node, deep=True).items():
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
             raise _RefusedError(f"it gives {suffix!r} a setting {name!r}")
-        vars(settings)[name] = _target(kind, value) if name == "_target" else _allowed(value)
+        values[name] = _target(kind, value) if name == "_target" else _allowed(value)
+    # As YAML's own loader does: classes of ours read what earlier versions wrote.
+    take = getattr(settings, "__setstate__", vars(settings).update)
+    take(values)
 
 
 def _target(kind: type, value: Any) -> type:  # Any: what the file says.

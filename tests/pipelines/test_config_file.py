@@ -122,3 +122,17 @@ def test_the_last_checkpoint_is_taken_unless_one_is_named(tmp_path: Path) -> Non
     assert latest_checkpoint(tmp_path, 20).name == "step-000000020.ckpt"
     with pytest.raises(FileNotFoundError, match="no checkpoint step-000000030.ckpt"):
         latest_checkpoint(tmp_path, 30)
+
+
+def test_settings_of_earlier_versions_are_read_as_their_class_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(
+        "- !!python/object:ns_talking.fields.motion_lattice.MotionLatticeConfig\n"
+        "  _target: !!python/name:ns_talking.fields.motion_lattice.MotionLattice ''\n"
+        "  token_dim: 32\n"
+        "- !!python/object:ns_talking.modules.lip_shape_fit.LipShapeFitConfig\n"
+        "  span: 20\n"
+    )
+    lattice, fit = read_config_file(path)
+    assert (lattice.token_dim, lattice.span) == (32, "head")
+    assert fit.span_s == 0.2
