@@ -32,10 +32,12 @@ from portraits import write_tiny_portrait  # pyright: ignore[reportMissingImport
 
 from ns_talking.data.portrait_datamanager import PortraitDataManagerConfig
 from ns_talking.fields.folded_triplane import fold
+from ns_talking.fields.torso import TorsoField, TorsoFieldConfig
 from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
 from ns_talking.kernels.dispatch import ENVIRONMENT_VARIABLE
 from ns_talking.methods.er_nerf import er_nerf
 from ns_talking.methods.grid import GridPortraitModel
+from ns_talking.methods.torso_layer import TorsoLayer
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
 from ns_talking.rendering.rays import Rays
@@ -156,11 +158,41 @@ def frame_case(size: int, device: str) -> Case:
     )
 
 
+def torso_case(size: int, device: str) -> Case:
+    """The torso's share of G5: one frame of a torso that fills the lower half of the picture."""
+    torch.manual_seed(0)
+    torso = TorsoField(TorsoFieldConfig()).to(device).eval()
+    torch.nn.init.uniform_(torso.table, -0.5, 0.5)
+    torso.occupancy[len(torso.occupancy) // 2 :] = 1.0
+    axis = torch.linspace(-1, 1, size, device=device)
+    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
+    row = torch.zeros(len(pixels), dtype=torch.long, device=device)
+    rays = Rays(torch.zeros_like(pixels[:, [0, 0, 0]]), torch.zeros_like(pixels[:, [0, 0, 0]]), pixels, row, size)
+    pose = torch.tensor([[[1.0, 0.0, 0.0, 0.1], [0.0, 0.0, -1.0, -3.3], [0.0, 1.0, 0.0, 0.0]]], device=device)
+    layers = {"definitions": TorsoLayer(torso), "kernels": TorsoLayer(torso)}
+
+    def side(name: str) -> Callable[[], list[Tensor]]:
+        def run() -> list[Tensor]:
+            with kernels("torch" if name == "definitions" else "auto"):
+                return list(layers[name](rays, pose, row[:1]))
+
+        return run
+
+    return Case(
+        f"er-nerf torso {size}x{size}",
+        {name: side(name) for name in layers},
+        tolerance=2 / 255 if device == "cuda" else 1e-3,
+        shape=f"{size * size} rays",
+    )
+
+
 def makers(kind: str, device: str) -> list[Callable[[], Case]]:
     """Cases of a kind, made when they are run."""
     if kind == "step":
         return [functools.partial(step_case, device)]
-    return [functools.partial(frame_case, size, device) for size in SIZES]
+    cases = [functools.partial(frame_case, size, device) for size in SIZES]
+    # Where there is no fused kernel for it, a torso is a few layers like those of the head.
+    return [*cases, functools.partial(torso_case, SIZES[-1], device)] if device == "cuda" else cases
 
 
 if __name__ == "__main__":

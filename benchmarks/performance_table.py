@@ -57,7 +57,7 @@ def table(record: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {record[name]}" for name in ("torch", "triton", "numba") if record[name])
     clock = "" if record["clock"] == "wall" else f", {record['clock']} time"
     lines = [
-        f"**{record['device']}**, {record['threads']} threads{clock}, {versions}, commit {record['commit']}; load of "
+        f"**{record['device']}**, {record['threads']} thread{'' if record['threads'] == 1 else 's'}{clock}, {versions}, commit {record['commit']}; load of "
         f"the machine up to {load:g}.",
         "",
         "| what | how | median (20 to 80 %), ms | gain |",

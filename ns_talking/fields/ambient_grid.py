@@ -13,7 +13,7 @@ from ns_talking.fields.base import FieldCondition, FieldDensity
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.hash_encoding import hash_encoding
 from ns_talking.modules.decoders import ColourMLP, DensityMLP
-from ns_talking.modules.mlp import MLP
+from ns_talking.modules.mlp import MLP, HasImplementation
 
 
 @dataclass
@@ -37,7 +37,7 @@ class AmbientGridFieldConfig(InstantiateConfig):
     """Channels handed from the density to the colour decoder."""
 
 
-class AmbientGridField(nn.Module):
+class AmbientGridField(nn.Module, HasImplementation):
     """Density and colour of points in the cube [-1, 1]^3 under an audio code and the area of the eyes.
 
     Source:
@@ -85,9 +85,10 @@ class AmbientGridField(nn.Module):
             condition: Audio code and area of the eyes of their frames.
         """
         row = condition.frame_row
-        features = hash_encoding((positions + 1) / 2, self.space, self.space_grid)
+        encode = hash_encoding.by(self.implementation)
+        features = encode((positions + 1) / 2, self.space, self.space_grid)
         ambient = self.ambient_mlp(torch.cat([features, condition.audio_code.index_select(0, row)], dim=1)).tanh()
-        heard = hash_encoding((ambient + 1) / 2, self.ambient, self.ambient_grid)
+        heard = encode((ambient + 1) / 2, self.ambient, self.ambient_grid)
         eyes = condition.blink.index_select(0, row)[:, None]
         density, geometry = self.density_mlp.decode(torch.cat([features, heard, eyes], dim=1))
         return FieldDensity(

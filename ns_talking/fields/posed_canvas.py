@@ -14,7 +14,7 @@ from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.hash_encoding import hash_encoding
 from ns_talking.modules.embeddings import AppearanceCodes
-from ns_talking.modules.mlp import MLP
+from ns_talking.modules.mlp import MLP, HasImplementation
 
 POSE_DIM = 6
 """Numbers that stand for a pose."""
@@ -49,7 +49,7 @@ class CanvasSizes:
     """How far colour and opacity may leave [0, 1]."""
 
 
-class PosedCanvas(nn.Module, ABC):
+class PosedCanvas(nn.Module, HasImplementation, ABC):
     """Colour and opacity of the torso at image positions, under a head pose.
 
     Source:
@@ -114,7 +114,7 @@ class PosedCanvas(nn.Module, ABC):
         canvas = pixels * EXTENT
         shared = torch.cat([frequency_encoding(canvas, self.sizes.pixel_degree), per_frame.index_select(0, row)], dim=1)
         deformed = (canvas + self.deformation_mlp(shared)).clamp(-1, 1)
-        features = hash_encoding((deformed + 1) / 2, self.table, self.grid)
+        features = hash_encoding.by(self.implementation)((deformed + 1) / 2, self.table, self.grid)
         margin = self.sizes.margin
         values = self.torso_mlp(torch.cat([features, shared], dim=1)).float().sigmoid() * (1 + 2 * margin) - margin
         return values[:, 1:], values[:, :1]

@@ -14,7 +14,7 @@ from ns_talking.fields.base import FieldCondition, FieldDensity
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.triplane_encoding import triplane_encoding
 from ns_talking.modules.decoders import ColourMLP, DensityMLP
-from ns_talking.modules.mlp import MLP
+from ns_talking.modules.mlp import MLP, HasImplementation
 from ns_talking.modules.region_attention import AudioRegionAttention, EyeRegionAttention
 
 
@@ -39,7 +39,7 @@ class TriplaneFieldConfig(InstantiateConfig):
     """Channels handed from the density to the colour decoder."""
 
 
-class TriplaneField(nn.Module):
+class TriplaneField(nn.Module, HasImplementation):
     """Density and colour of points in the cube [-1, 1]^3 under an audio code and a blink value.
 
     Source:
@@ -87,7 +87,7 @@ class TriplaneField(nn.Module):
 
     def features_at(self, positions: Float[Tensor, "samples 3"]) -> Float[Tensor, "samples features"]:
         """Look up the features of points in the world."""
-        return triplane_encoding((positions + 1) / 2, self.planes, self.grid)
+        return triplane_encoding.by(self.implementation)((positions + 1) / 2, self.planes, self.grid)
 
     def decode(self, features: Float[Tensor, "samples features"], condition: FieldCondition) -> FieldDensity:
         """Evaluate the density of points from their features."""

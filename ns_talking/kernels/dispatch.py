@@ -18,7 +18,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ from ns_talking.utils.progress import CONSOLE
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Implementation = Literal["torch", "tcnn"]
+"""Whose grids and networks a model uses: this package's, or tiny-cuda-nn's."""
 
 ENVIRONMENT_VARIABLE = "NS_TALKING_KERNELS"
 CHOICES = ("auto", "torch", "numba", "triton")
@@ -41,7 +44,7 @@ _DTYPES_OF = {
 
 
 def op(
-    *, numba: str | None = None, onednn: str | None = None, triton: str | None = None
+    *, numba: str | None = None, onednn: str | None = None, triton: str | None = None, tcnn: str | None = None
 ) -> Callable[[Callable[P, R]], "Op[P, R]"]:
     """Turn a definition into an operation with twins.
 
@@ -49,11 +52,12 @@ def op(
         numba: Where the CPU twin is, as "module:function".
         onednn: Where the CPU twin is that calls oneDNN; it is used with `auto` alone.
         triton: Where the GPU twin is, as "module:function".
+        tcnn: Where the GPU twin is that calls tiny-cuda-nn; it runs only where somebody asks for it by name.
 
     Returns:
         A decorator for the definition.
     """
-    named = {"numba": numba, "onednn": onednn, "triton": triton}
+    named = {"numba": numba, "onednn": onednn, "triton": triton, "tcnn": tcnn}
     twins = {name: target for name, target in named.items() if target is not None}
 
     def decorate(reference: Callable[P, R]) -> "Op[P, R]":
@@ -105,6 +109,15 @@ class Op(Generic[P, R]):
         """The GPU twin; raises ImportError with the reason where there is none."""
         return self._load("triton")
 
+    def by(self, implementation: Implementation) -> Callable[P, R]:
+        """Give the operation as a model's `implementation` asks for it.
+
+        Args:
+            implementation: `tcnn` is the twin that calls tiny-cuda-nn, which refuses what it cannot run; `torch` is
+                this operation, which chooses for itself.
+        """
+        return self._load("tcnn") if implementation == "tcnn" else self
+
     def has_twin_for(self, *tensors: Tensor) -> bool:
         """Tell whether a call with such tensors would run a twin; raises what `choose` raises."""
         return self._choose(list(tensors)) is not self.reference
@@ -124,7 +137,7 @@ class Op(Generic[P, R]):
             return self.reference
         if choice == "auto":
             for name in self.twins:
-                if _obstacle(name, tensors, _DEVICE_OF[name]) is None:
+                if name in _DEVICE_OF and _obstacle(name, tensors, _DEVICE_OF[name]) is None:
                     try:
                         return self._load(name)
                     except ImportError as error:

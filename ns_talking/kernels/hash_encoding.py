@@ -24,6 +24,7 @@ from ns_talking.kernels.grid_geometry import PRIMES, GridGeometry
 @op(
     numba="ns_talking.kernels.numba.hash_encoding:hash_encoding",
     triton="ns_talking.kernels.triton.hash_encoding:hash_encoding",
+    tcnn="ns_talking.kernels.tcnn.hash_encoding:hash_encoding",
 )
 def hash_encoding(
     points: Float[Tensor, "samples dimensions"],

@@ -15,6 +15,7 @@ PLANES = ((0, 1), (1, 2), (0, 2))
 @op(
     numba="ns_talking.kernels.numba.triplane_encoding:triplane_encoding",
     triton="ns_talking.kernels.triton.triplane_encoding:triplane_encoding",
+    tcnn="ns_talking.kernels.tcnn.triplane_encoding:triplane_encoding",
 )
 def triplane_encoding(
     points: Float[Tensor, "samples 3"],

@@ -34,6 +34,7 @@ from ns_talking.methods.torso_layer import TorsoLayer
 from ns_talking.metrics.image import psnr, ssim
 from ns_talking.metrics.lpips import LPIPS
 from ns_talking.modules.audio_code import AudioCode, AudioCodeConfig
+from ns_talking.modules.mlp import Implementation, choose_implementation
 from ns_talking.pipelines.phases import Phase
 from ns_talking.rendering.layers import over, premultiplied_over
 from ns_talking.rendering.rays import Rays, camera_rays
@@ -55,6 +56,8 @@ class PortraitModelConfig(ModelConfig):
     """Rays start and end at the head's box, not at fixed distances."""
     eval_num_rays_per_chunk: int = 65_536
     """Rays that are rendered at a time."""
+    implementation: Implementation = "torch"
+    """Whose grids and networks: `torch`, our own, or `tcnn`, tiny-cuda-nn's. Checkpoints are the same."""
     audio_features: str = "auto"
     """Frozen audio features that the dataset must hold: mel, hubert, wav2vec2, whisper, or those of a file of another
     tool. `auto` takes hubert where the dataset holds it, else mel, and is replaced in config.yml by what was taken."""
@@ -94,6 +97,10 @@ class PortraitModel(Model):
     """
 
     config: PortraitModelConfig
+
+    def __init__(self, config: PortraitModelConfig, **kwargs: Any) -> None:  # Any: what Nerfstudio hands to models.
+        super().__init__(config, **kwargs)
+        choose_implementation(self, config.implementation)
 
     def populate_modules(self) -> None:
         """Build what all methods share. Needs the dataset's portrait in the metadata."""

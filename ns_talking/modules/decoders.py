@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -65,7 +66,8 @@ class ColourMLP(MLP):
     ) -> Float[Tensor, "samples 3"]:
         """Decode the colour of samples.
 
-        What depends on the ray alone passes the first layer once per ray, which saves a quarter of the layer.
+        What depends on the ray alone passes the first layer once per ray, which saves a quarter of the layer, but not
+        where another library computes all layers at once.
 
         Args:
             geometry: From the density decoder.
@@ -73,6 +75,9 @@ class ColourMLP(MLP):
             appearance: Appearance code of each ray's frame.
             ray: Which ray each sample lies on.
         """
+        if self.implementation != "torch":
+            inputs = torch.cat([directions[ray], geometry, appearance[ray]], dim=1)
+            return self(inputs).sigmoid() * (1 + 2 * self.margin) - self.margin
         first, *rest = self
         assert isinstance(first, nn.Linear)
         direction_weight, geometry_weight, appearance_weight = first.weight.split(self._split, dim=1)

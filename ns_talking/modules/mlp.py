@@ -7,10 +7,32 @@ from collections.abc import Iterable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ns_talking.kernels.dispatch import Implementation
 from ns_talking.kernels.linear import linear
+from ns_talking.kernels.mlp import mlp
+from ns_talking.kernels.tcnn.library import library
 
 
-class MLP(nn.Sequential):
+class HasImplementation:
+    """A module whose grids or networks may be computed by another library; parameters are the same."""
+
+    implementation: Implementation = "torch"
+
+
+def choose_implementation(module: nn.Module, implementation: Implementation) -> None:
+    """Choose whose grids and networks a module and all its parts use.
+
+    Raises:
+        ImportError: tiny-cuda-nn is wanted and not installed.
+    """
+    if implementation == "tcnn":
+        library()
+    for part in module.modules():
+        if isinstance(part, HasImplementation):
+            part.implementation = implementation
+
+
+class MLP(nn.Sequential, HasImplementation):
     """Multi-layer perceptron without biases, as RAD-NeRF and ER-NeRF use everywhere.
 
     Args:
@@ -27,7 +49,9 @@ class MLP(nn.Sequential):
 
     def forward(self, input: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch outputs"]:
         """Map every row."""
-        return through(self, input)
+        if self.implementation == "torch":
+            return through(self, input)
+        return mlp.by(self.implementation)(input, [layer.weight for layer in self if isinstance(layer, nn.Linear)])
 
 
 def through(layers: Iterable[nn.Module], hidden: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch outputs"]:
