@@ -55,9 +55,10 @@ def table(record: dict[str, Any]) -> str:
     """Make the table of one device: medians, and how much faster each way is than the first of its case."""
     load = max(case["load"] for case in record["cases"])
     versions = ", ".join(f"{name} {record[name]}" for name in ("torch", "triton", "numba") if record[name])
+    threads = "thread" if record["threads"] == 1 else "threads"
     clock = "" if record["clock"] == "wall" else f", {record['clock']} time"
     lines = [
-        f"**{record['device']}**, {record['threads']} thread{'' if record['threads'] == 1 else 's'}{clock}, {versions}, commit {record['commit']}; load of "
+        f"**{record['device']}**, {record['threads']} {threads}{clock}, {versions}, commit {record['commit']}; load of "
         f"the machine up to {load:g}.",
         "",
         "| what | how | median (20 to 80 %), ms | gain |",
