@@ -32,7 +32,7 @@ REGISTERS = {
     "_draw": 255,
 }
 """Most registers per thread; half of a multiprocessor's threads fit at 64, a quarter at 128."""
-STACK_BYTES = {"_render": 64, "_draw": 64, "_encode": 16}
+STACK_BYTES = {"_render": 48, "_draw": 40, "_encode": 16}
 """Most bytes of stack per thread; none where nothing is said. The fused renderer spills a dozen of its hundreds of
 registers there, and RAD-NeRF's wider torso ten for sm_120; the assembler for sm_120 puts 16 bytes of the 3-D encoding
 there with registers to spare."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ _PRIMES = (1, 2654435761, 805459861)
 _GRANULARITY = 256
 
 
-class Module(nn.Module):
+class Module(nn.Module, ABC):
     """What both modules share."""
 
     dtype: torch.dtype
@@ -34,8 +35,9 @@ class Module(nn.Module):
         padded = F.pad(x, (0, 0, 0, -len(x) % _GRANULARITY)).float()
         return self.compute(padded, self.params.to(self.dtype))[: len(x), : self.n_output_dims]
 
+    @abstractmethod
     def compute(self, x: Tensor, params: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Compute padded rows from parameters in the precision of the module."""
 
 
 class Encoding(Module):
