@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -90,6 +91,22 @@ def test_ns_render_spirals_with_the_environments_sound_and_writes_the_clips_fram
     assert video_info(speech.parent / "spiral.mp4").has_sound
     run("ns-render", "dataset", *loading, "--rendered-output-names", "rgb", "--output-path", "frames", cwd=tmp_path)
     assert len(list((tmp_path / "frames/test/rgb").glob("*.jpg"))) == 12
+
+
+def test_ns_export_writes_the_head_at_one_instant_and_says_when_there_is_no_head(trained: Path, tmp_path: Path) -> None:
+    write_tiny_portrait(tmp_path / "tiny", num_frames=132, size=32)
+    run("ns-train", *training(150), cwd=tmp_path)
+    config = tmp_path / "out/tiny/er-nerf/run/config.yml"
+    command = ["ns-export", "pointcloud", "--output-dir", "cloud", "--normal-method", "open3d", "--num-points", "2000"]
+    command += ["--num-rays-per-batch", "1024", "--load-config"]
+    printed = run(*command, config, cwd=tmp_path, NS_TALKING_MOMENT="2")
+    assert "holds still as it is at 2.00 s of the clip" in printed
+    header, _, content = (tmp_path / "cloud/point_cloud.ply").read_bytes().partition(b"end_header\n")
+    assert int(re.search(rb"element vertex (\d+)", header)[1]) > 1500
+    assert len(content) > 1500 * 3 * 4
+    # Nine iterations make no surface, and Nerfstudio would look for its points for ever.
+    printed = run(*command, trained, cwd=tmp_path, status=1)
+    assert "so there is no surface to take points from. Train longer" in printed
 
 
 def test_a_dataset_that_moved_is_named_by_the_environment(trained: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from ns_talking.driving.features import voice_of
 from ns_talking.driving.track import Condition, DrivingTrack
 from ns_talking.fields.posed_canvas import PosedCanvas, PosedCanvasConfig
 from ns_talking.fields.torso import TorsoFieldConfig
+from ns_talking.methods.point_cloud import PointCloudSource
 from ns_talking.methods.torso_layer import TorsoLayer
 from ns_talking.metrics.image import psnr, ssim
 from ns_talking.metrics.lpips import LPIPS
@@ -132,7 +133,7 @@ class PortraitModel(Model):
         self.plate: Tensor
         # Nerfstudio's viewer looks for the first among the attributes, its exporter for the second.
         self.panel = TalkingPanel(self)
-        self.renderer_rgb = _BackgroundColour()
+        self.renderer_rgb = PointCloudSource()
 
     @abstractmethod
     def render_head(self, rays: Rays, code: Float[Tensor, "frames code"], condition: Condition) -> HeadOutputs:
@@ -154,6 +155,12 @@ class PortraitModel(Model):
     def encode_audio(self, condition: Condition) -> Float[Tensor, "frames code"]:
         """Encode the sound of each distinct frame."""
         return self.audio_code(condition.audio, condition.frame, self.step, condition.voice)
+
+    def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """Give the head's own colours and its opacity: where it is seen through, torso and background are not of it."""
+        if output_name != "rgb" or self.held_frame is None:
+            return super().get_rgba_image(outputs, output_name)
+        return self.renderer_rgb.points(outputs["head_rgb"], outputs["accumulation"])
 
     def set_background(self, image: UInt8[np.ndarray, "height width 3"] | None) -> None:
         """Show another scene behind the person.
@@ -371,12 +378,6 @@ class PortraitModel(Model):
         blink = condition.blink
         noise = torch.rand(blink.shape, generator=seeded_generator(self.step, blink.device), device=blink.device)
         return replace(condition, blink=blink + (noise * 2 - 1) * self.config.blink_noise)
-
-
-class _BackgroundColour:
-    """Tells Nerfstudio's point cloud exporter that the background is no constant colour."""
-
-    background_color = "random"
 
 
 def _head_values(device: torch.device) -> Tensor:
