@@ -48,7 +48,7 @@ def number(value: float) -> str:
     """Write a value with three or four significant digits."""
     size = abs(value)
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 2 else 3 if size >= 0.01 or size == 0 else 5
-    return f"{value:.{digits}f}"
+    return f"{0.0 if round(value, digits) == 0 else value:.{digits}f}"
 
 
 def best_rows(figure: Figure, rows: Sequence[RowRecord]) -> set[str]:
@@ -86,14 +86,20 @@ def console_tables(record: RunRecord) -> list[Table]:
 
 
 def missing_reasons(record: RunRecord) -> dict[str, list[str]]:
-    """List why figures are missing, each reason once with the figures it concerns; the reference row's go unsaid."""
+    """List why figures are missing, each reason once with the figures it concerns; the reference row's go unsaid.
+
+    Where only some rows lack a figure, they stand behind it in brackets.
+    """
     labels = {figure.key: figure.label for figure in record.figures}
-    found: dict[str, list[str]] = {}
-    for row in record.rows:
+    found: dict[str, dict[str, list[str]]] = {}
+    rows = [row for row in record.rows if row.name != "real"]
+    for row in rows:
         for key, reason in row.missing.items():
-            if row.name != "real" and labels.get(key, key) not in found.setdefault(reason, []):
-                found[reason].append(labels.get(key, key))
-    return found
+            found.setdefault(reason, {}).setdefault(labels.get(key, key), []).append(row.name)
+    return {
+        reason: [label if len(names) == len(rows) else f"{label} ({', '.join(names)})" for label, names in each.items()]
+        for reason, each in found.items()
+    }
 
 
 def html_tables(record: RunRecord) -> str:

@@ -131,9 +131,8 @@ class PortraitModel(Model):
         decoder = FrameDecoder(self.portrait, self.portrait.width, self.portrait.height)
         self.register_buffer("plate", _as_batch(torch.from_numpy(decoder.background) / 255), persistent=False)
         self.plate: Tensor
-        # Nerfstudio's viewer looks for the first among the attributes, its exporter for the second.
-        self.panel = TalkingPanel(self)
-        self.renderer_rgb = PointCloudSource()
+        self.panel = TalkingPanel(self)  # Nerfstudio's viewer looks for it among the attributes.
+        self.renderer_rgb = PointCloudSource()  # Nerfstudio's exporter looks for it by this name.
 
     @abstractmethod
     def render_head(self, rays: Rays, code: Float[Tensor, "frames code"], condition: Condition) -> HeadOutputs:

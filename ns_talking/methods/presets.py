@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
+from nerfstudio.configs.base_config import MachineConfig
 from nerfstudio.engine.optimizers import OptimizerConfig
 
 from ns_talking.data.pixel_samplers import (
@@ -29,6 +29,7 @@ from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.portrait import PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.pipelines.trainer import PortraitTrainerConfig
+from ns_talking.pipelines.viewer_hook import portrait_viewer
 
 
 @dataclass
@@ -187,5 +188,5 @@ def _config(
         steps_per_eval_image=steps_per_save,
         steps_per_eval_all_images=10 * phases.total,
         vis="viewer",
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 15, max_num_display_images=8, default_composite_depth=False),
+        viewer=portrait_viewer(),
     )

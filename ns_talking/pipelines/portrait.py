@@ -20,6 +20,7 @@ from ns_talking.data.portrait_datamanager import PortraitDataManager, PortraitDa
 from ns_talking.data.subject import read_subject
 from ns_talking.driving.features import extract_features, feature_values, read_features, voice_of
 from ns_talking.driving.track import DrivingTrack, Pose, Silence, driven, num_frames_of
+from ns_talking.pipelines import viewer_hook
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.phases import Phase, PhasesConfig
 from ns_talking.utils.progress import CONSOLE
@@ -84,9 +85,10 @@ class PortraitPipeline(VanillaPipeline):
         """File that the portrait was loaded from, where the one who loaded it says so."""
         if test_mode != "val":
             # A PyAV that does not load must not take the commands of other methods down with it.
-            from ns_talking.pipelines.render_hook import install
+            from ns_talking.pipelines import render_hook
 
-            install()
+            render_hook.install()
+            viewer_hook.install()
             model.held_frame = held_frame(self.clip_track)
             return
         if self._asked_audio is not None:

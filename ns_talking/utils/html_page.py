@@ -18,16 +18,20 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fafafa; m
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
 p { margin: .3rem 0 .6rem; } img { max-width: 100%; display: block; border-radius: 4px; margin: .4rem 0; }
 table { border-collapse: collapse; width: 100%; background: #fff; }
-td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #e4e4e4; }
+td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #e4e4e4;
+         overflow-wrap: anywhere; }
 .level { font-weight: 600; border-radius: 4px; padding: .05rem .5rem; color: #fff; }
 .pass { background: #2e8b57; } .warn { background: #c98a00; } .fail { background: #c0392b; }
 .quiet { color: #777; } code, pre { background: #eee; border-radius: 4px; padding: .1rem .35rem; }
 pre { padding: .6rem .8rem; overflow-x: auto; }
-.wide { overflow-x: auto; } .wide td, .wide th { white-space: nowrap; } video { max-width: 100%; border-radius: 4px; }
+.wide { overflow-x: auto; } .wide td, .wide th { white-space: nowrap; overflow-wrap: normal; }
+.wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: #fff; }
+video { max-width: 100%; border-radius: 4px; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td.best { font-weight: 700; }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #1b1b1b; } table { background: #242424; } td, th { border-color: #3a3a3a; }
-  code, pre { background: #333; } img.plot { background: #fff; } }
+  .wide td:first-child, .wide th:first-child { background: #242424; } code, pre { background: #333; }
+  img.plot { background: #fff; } }
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ns_talking.viewer.controls import Controls
 
 _CPU_FRAMES_PER_S = 10
-"""Pictures per second that a viewer aims at without a GPU, where 30 would be stamps."""
+"""Pictures per second that a viewer aims at without a GPU while the camera moves, where 30 would be stamps."""
 
 
 class TalkingPanel(ViewerControl):
@@ -50,7 +51,8 @@ class TalkingPanel(ViewerControl):
         """Where the sound stands."""
         self.shown_frame = 0
         """Frame of the track in the last picture."""
-        self._began_s, self._was_playing = 0.0, False
+        self._began_s: dict[int, float] = {}
+        self._sent_s: dict[int, float] = {}
 
     @property
     def model(self) -> PortraitModel:
@@ -76,7 +78,9 @@ class TalkingPanel(ViewerControl):
 
     def render(self, camera: Cameras) -> dict[str, torch.Tensor]:
         """Render what the page shows now; called by the viewer with its lock held."""
-        self._measure()
+        self._began_s[threading.get_ident()] = time.monotonic()
+        if self.playback.playing:
+            self._uninterrupted()
         with self.driven():
             track = self.model.track
             frame = min(round(self.playback.shown_s() * track.fps), track.num_frames - 1)
@@ -88,12 +92,21 @@ class TalkingPanel(ViewerControl):
         self.shown_frame = frame
         return outputs
 
-    def _measure(self) -> None:
-        """Measure the time from picture to picture while sound plays: encoding and sending follow rendering."""
-        began_s, playing = time.monotonic(), self.playback.playing
-        if playing and self._was_playing:
-            self.playback.rendered(began_s - self._began_s)
-        self._began_s, self._was_playing = began_s, playing
+    def _uninterrupted(self) -> None:
+        """Render a small picture without the trace by which Nerfstudio interrupts large ones: it slows every line."""
+        renderer = threading.current_thread()
+        if hasattr(renderer, "interrupt_render_flag"):
+            renderer.interrupt_render_flag = False
+            sys.settrace(None)
+
+    def _sent(self) -> None:
+        """Measure what the picture took that was just sent."""
+        page, now_s = threading.get_ident(), time.monotonic()
+        before_s = self._sent_s.pop(page, None)
+        if self.playback.playing:
+            interval_s = None if before_s is None else now_s - before_s
+            self.playback.pace.sent(now_s - self._began_s[page], interval_s)
+            self._sent_s[page] = now_s
 
     @contextmanager
     def driven(self) -> Iterator[None]:
@@ -154,16 +167,31 @@ class TalkingPanel(ViewerControl):
         for handle in getattr(self.viewer, "camera_handles", {}).values():
             handle.visible = False
         self.viewer.hide_images.visible, self.viewer.show_images.visible = False, True
-        if self.model.device.type == "cpu":
-            threading.Thread(target=self._slow_down, args=(client.client_id,), daemon=True).start()
+        threading.Thread(target=self._keep_pace, args=(client.client_id,), daemon=True).start()
 
-    def _slow_down(self, client_id: int) -> None:
+    def _keep_pace(self, client_id: int) -> None:
+        """Choose the size of a page's pictures while sound plays, and measure them."""
         for _ in range(50):
-            renderer = self.viewer.render_statemachines.get(client_id)
+            renderer: Any = self.viewer.render_statemachines.get(client_id)  # Any: methods are exchanged.
             if renderer is not None:
-                renderer.target_fps = _CPU_FRAMES_PER_S
-                return
+                break
             time.sleep(0.1)
+        else:
+            return
+        if self.model.device.type == "cpu":
+            renderer.target_fps = _CPU_FRAMES_PER_S
+        choose, send = renderer._calculate_image_res, renderer._send_output_to_viewer
+
+        def chosen(aspect_ratio: float) -> tuple[int, int]:
+            if not self.playback.playing:
+                return choose(aspect_ratio)
+            return self.playback.pace.size(aspect_ratio, int(self.viewer.control_panel.max_res))
+
+        def sent(*outputs: Any, **how: Any) -> None:  # Any: as above.
+            send(*outputs, **how)
+            self._sent()
+
+        renderer._calculate_image_res, renderer._send_output_to_viewer = chosen, sent
 
     def start_view(self, client: Any) -> None:  # Any: Viser's handle.
         """Put a page's camera where the clip's camera stood on average."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-_SMOOTHING = 0.2
+from ns_talking.viewer.pace import Pace
+
 _DISPLAY_S = 0.03
 """From a picture that was sent to the screen: the way through the socket, decoding, the next repaint."""
 
@@ -18,8 +19,8 @@ class Playback:
     playing: bool = False
     speed: float = 1.0
     loop: bool = False
-    render_s: float = 0.1
-    """How long a picture takes to be rendered and sent, on average of the last ones."""
+    pace: Pace = field(default_factory=Pace)
+    """How long pictures take."""
     _time_s: float = 0.0
     _told_s: float = 0.0
 
@@ -45,14 +46,14 @@ class Playback:
     def shown_s(self, now_s: float | None = None) -> float:
         """Tell the instant that a picture should show whose rendering begins now.
 
-        It appears when it is rendered, and stays until the next: halfway through that time sound and picture agree.
+        It appears when it is rendered and sent, and stays until the next: halfway through that time sound and picture
+        agree.
         """
         time_s = self.time_s(now_s)
-        return self._wrapped(time_s + (1.5 * self.render_s + _DISPLAY_S) * self.speed) if self.playing else time_s
-
-    def rendered(self, seconds: float) -> None:
-        """Take how long a picture took."""
-        self.render_s += _SMOOTHING * (min(seconds, 2.0) - self.render_s)
+        if not self.playing:
+            return time_s
+        ahead_s = self.pace.latency_s + _DISPLAY_S + self.pace.interval_s / 2
+        return self._wrapped(time_s + ahead_s * self.speed)
 
     def of(self, duration_s: float) -> Playback:
         """Begin another sound at its start, with the same settings."""

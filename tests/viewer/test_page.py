@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import socket
 import subprocess
 import time
@@ -11,35 +11,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import browser
 from commands import command_environment, script_path
 
 from ns_talking.audio.io import write_wav
+from ns_talking.utils.video import video_info
 
 # Starting a browser and a viewer beside other work takes its time.
-pytestmark = pytest.mark.timeout(600)
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = pytest.mark.timeout(900)
+MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+"""Let the browser have a microphone, which beeps."""
 
 
 @pytest.fixture(scope="module")
 def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """The page, opened by a browser in a profile of its own."""
-    if not BROWSER:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'ns-talking[dev]'")
     folder = tmp_path_factory.mktemp("viewer")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (folder / "viewer.log").open("w")
     command = [script_path("ns-viewer"), "--load-config", str(trained)]
-    command += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
+    command += ["--viewer.websocket-port", str(port)]
     viewer = subprocess.Popen(command, cwd=folder, env=command_environment(), stdout=log, stderr=subprocess.STDOUT)
     try:
         for _ in range(480):
@@ -49,21 +42,14 @@ def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
                 break
             except OSError:
                 time.sleep(0.5)
-        with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch_persistent_context(
-                str(folder / "profile"),
-                executable_path=BROWSER,
-                args=FLAGS,
-                headless=True,
-                viewport={"width": 1000, "height": 700},
-            )
-            page = browser.new_page()
+        window = {"width": 1000, "height": 700}
+        with browser(folder / "profile", *MICROPHONE, viewport=window, accept_downloads=True) as context:
+            page = context.new_page()
             page.set_default_timeout(200_000)
             page.goto(f"http://127.0.0.1:{port}")
             page.wait_for_selector("audio[data-sound]")
             page.wait_for_function("document.querySelector('audio').readyState >= 3")
             yield page
-            browser.close()
     finally:
         viewer.terminate()
         viewer.wait(30)
@@ -149,3 +135,39 @@ def test_a_plain_background_is_shown(page) -> None:
     page.get_by_text("Plain background", exact=True).locator("xpath=../../..").locator("input").first.check(force=True)
     time.sleep(1)
     assert np.abs(settled(page) - before).mean() > 1
+
+
+def test_speed_and_loop_reach_the_sound(page) -> None:
+    row = page.locator("div", has=page.get_by_text("Speed", exact=True)).last.locator("xpath=..")
+    row.locator("input:visible").last.click()
+    page.get_by_role("option", name="2", exact=True).click()
+    page.wait_for_function("document.querySelector('audio').playbackRate === 2")
+    page.get_by_text("Loop", exact=True).locator("xpath=../../..").locator("input").first.check(force=True)
+    page.wait_for_function("document.querySelector('audio').loop")
+
+
+def test_the_microphone_drives_the_page(page) -> None:
+    button = page.get_by_role("button", name="Record the microphone")
+    button.click()
+    page.get_by_role("button", name="Stop recording").wait_for()
+    time.sleep(1.2)
+    page.get_by_role("button", name="Stop recording").click()
+    page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'microphone.wav')")
+    page.wait_for_function(
+        "document.querySelector('audio').duration > 0.5 && document.querySelector('audio').duration < 60"
+    )
+
+
+def test_what_is_heard_can_be_taken_along_as_mp4_and_as_a_path(page, tmp_path: Path) -> None:
+    write_wav(tmp_path / "short.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 6_400).astype(np.float32))
+    page.locator("input[type=file]").set_input_files(tmp_path / "short.wav")
+    page.wait_for_function("Math.abs(document.querySelector('audio').duration - 0.4) < 0.06")
+    with page.expect_download(timeout=200_000) as path:
+        page.get_by_role("button", name="Camera path for ns-render").click()
+    content = json.loads(Path(path.value.path()).read_text())
+    assert len(content["camera_path"]) == 10 and content["audio"].endswith("short.wav")
+    with page.expect_download(timeout=200_000) as video:
+        page.get_by_role("button", name="Render an mp4").click()
+    video.value.save_as(tmp_path / "talk.mp4")
+    info = video_info(tmp_path / "talk.mp4")
+    assert (info.num_frames, info.width, info.has_sound) == (10, 32, True)

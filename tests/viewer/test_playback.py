@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ns_talking.viewer.pace import Pace
 from ns_talking.viewer.playback import Playback
 
 
@@ -33,19 +34,15 @@ def test_time_stays_in_the_sound_and_starts_again_in_a_loop() -> None:
 
 
 def test_a_picture_is_rendered_for_the_middle_of_the_time_it_is_seen() -> None:
-    playback = Playback(10.0, speed=2.0, render_s=0.2)
+    playback = Playback(10.0, speed=2.0, pace=Pace(latency_s=0.1, interval_s=0.2))
     playback.report(1.0, True, now_s=0.0)
-    shown_at_s, gone_at_s = 0.2 + 0.03, 0.4 + 0.03
+    shown_at_s, gone_at_s = 0.1 + 0.03, 0.3 + 0.03
     middle = (playback.time_s(shown_at_s) + playback.time_s(gone_at_s)) / 2
     assert playback.shown_s(0.0) == pytest.approx(middle)
 
 
-def test_slow_pictures_are_learned_and_one_hiccup_is_not() -> None:
-    playback = Playback(10.0, render_s=0.1)
-    playback.rendered(60.0)
-    assert playback.render_s < 0.5
-    for _ in range(40):
-        playback.rendered(0.3)
-    assert playback.render_s == pytest.approx(0.3, abs=0.01)
-    assert playback.of(2.0).render_s == playback.render_s
+def test_another_sound_begins_at_its_start_and_keeps_the_pace() -> None:
+    playback = Playback(10.0, pace=Pace(latency_s=0.3))
+    playback.report(5.0, True)
+    assert playback.of(2.0).pace is playback.pace
     assert playback.of(2.0).time_s() == 0.0
