@@ -15,6 +15,7 @@ To enable talking portraits, you must install them first by running:
         configurations=[
             ("er-nerf", "ER-NeRF: a portrait that speaks any audio, region attention over tri-plane hash grids"),
             ("rad-nerf", "RAD-NeRF: a portrait that speaks any audio, audio-spatial decomposition"),
+            ("ssp-nerf", "SSP-NeRF: a portrait that speaks any audio, head and torso in one field that parses itself"),
         ],
         pip_package="ns-talking",
     )

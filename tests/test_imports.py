@@ -54,6 +54,7 @@ ENTRY_MODULES = [
     "ns_talking.methods.er_nerf",
     "ns_talking.methods.rad_nerf",
     "ns_talking.methods.er_nerf_pp",
+    "ns_talking.methods.ssp_nerf",
 ]
 """What every command of Nerfstudio imports, whichever method it runs."""
 

@@ -1,6 +1,8 @@
-"""Silhouettes of the head in some frames, from which its visual hull is carved."""
+"""Silhouettes of the head, or the torso, in some frames, from which its visual hull is carved."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -8,21 +10,22 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ns_talking.data.format import HEAD_REGIONS
+from ns_talking.data.format import Region
 from ns_talking.data.portrait_dataset import PortraitDataset
 
 _MARGIN = 0.02
 """Silhouettes are grown by this share of the image's width: what segmentation and tracking may be wrong by."""
 
 
-def head_masks(
-    dataset: PortraitDataset, num_views: int
+def region_masks(
+    dataset: PortraitDataset, num_views: int, regions: Sequence[Region]
 ) -> tuple[Bool[Tensor, "frames height width"], Float[Tensor, "frames 3 4"]]:
-    """Take the grown silhouette of the head in frames spread evenly over a split.
+    """Take the grown silhouette of regions in frames spread evenly over a split.
 
     Args:
         dataset: The split.
         num_views: How many frames; fewer where the split is shorter.
+        regions: What belongs to the silhouette.
 
     Returns:
         Masks at the working size, and the camera-to-world matrices of their frames.
@@ -30,7 +33,5 @@ def head_masks(
     rows = np.unique(np.linspace(0, len(dataset) - 1, num_views).round().astype(int))
     radius = max(1, round(_MARGIN * dataset.width))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    masks = [
-        cv2.dilate(np.isin(dataset.frame(int(row)).parsing, HEAD_REGIONS).astype(np.uint8), kernel) for row in rows
-    ]
+    masks = [cv2.dilate(np.isin(dataset.frame(int(row)).parsing, regions).astype(np.uint8), kernel) for row in rows]
     return torch.from_numpy(np.stack(masks)).bool(), dataset.cameras.camera_to_worlds[torch.from_numpy(rows)]

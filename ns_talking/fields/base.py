@@ -34,6 +34,8 @@ class FieldDensity:
     """How strongly a point follows the blink, in [0, 1]."""
     shift: Float[Tensor, " samples"] | None = None
     """How far away, in world units, a field that moves its geometry found a point's features."""
+    torso_share: Float[Tensor, " samples"] | None = None
+    """How much a point moves as the torso does, 0 as the head to 1, in a field that shows both."""
 
 
 @runtime_checkable

@@ -36,10 +36,14 @@ class EulerTorsoField(PosedCanvas):
         """
         x, y, z = head_pose.unbind(dim=1)
         in_face = torch.stack([x, z, -y], dim=1)
-        r = in_face[:, :, :3]
-        angles = [
-            torch.atan2(-r[:, 1, 2], r[:, 2, 2]),
-            torch.asin(r[:, 0, 2].clamp(-1, 1)),
-            torch.atan2(-r[:, 0, 1], r[:, 0, 0]),
-        ]
-        return torch.cat([torch.stack(angles, dim=1), in_face[:, :, 3]], dim=1)
+        return torch.cat([euler_angles(in_face[:, :, :3]), in_face[:, :, 3]], dim=1)
+
+
+def euler_angles(rotation: Float[Tensor, "frames 3 3"]) -> Float[Tensor, "frames 3"]:
+    """Give the angles X, Y, Z in radians of rotations R = Rx Ry Rz."""
+    angles = [
+        torch.atan2(-rotation[:, 1, 2], rotation[:, 2, 2]),
+        torch.asin(rotation[:, 0, 2].clamp(-1, 1)),
+        torch.atan2(-rotation[:, 0, 1], rotation[:, 0, 0]),
+    ]
+    return torch.stack(angles, dim=1)

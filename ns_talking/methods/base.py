@@ -22,11 +22,10 @@ from ns_talking.data.clip_track import clip_track
 from ns_talking.data.decoding import FrameDecoder
 from ns_talking.data.format import HEAD_REGIONS, Portrait
 from ns_talking.data.landmarks import scheme
-from ns_talking.data.lip_shape import inner_lips_mask, lip_aperture, lip_shapes
+from ns_talking.data.lip_shape import inner_lips_mask, lip_shapes
 from ns_talking.data.pixel_samplers import PixelGroup
 from ns_talking.data.portrait_dataset import PortraitDataset
-from ns_talking.data.rest import rest_frames
-from ns_talking.driving.features import voice_of
+from ns_talking.data.rest import rest_of
 from ns_talking.driving.track import Condition, DrivingTrack
 from ns_talking.fields.posed_canvas import PosedCanvas, PosedCanvasConfig
 from ns_talking.fields.torso import TorsoFieldConfig
@@ -121,8 +120,10 @@ class PortraitModel(Model):
             context=self.track.context,
             window=features.window,
         )
-        self.torso: PosedCanvas = self.config.torso.setup()
-        self._draw_torso = TorsoLayer(self.torso)
+        torso: PosedCanvasConfig | None = self.config.torso
+        self.torso: PosedCanvas | None = None if torso is None else torso.setup()
+        """None where the head's field shows the torso as well."""
+        self._draw_torso = None if self.torso is None else TorsoLayer(self.torso)
         self.held_frame: int | None = None  # Frame of the track that is shown whatever the time.
         self.phase = Phase("head", 0, 1)
         self.step = 0
@@ -183,12 +184,14 @@ class PortraitModel(Model):
             rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.origins[:, :2] * 0, condition.row)
             return self.render_head(rays, self.encode_audio(condition), condition).by_name()
         rays = Rays(ray_bundle.origins, ray_bundle.directions, ray_bundle.metadata["pixel"], condition.row)
-        if self.training and self.phase.name == "torso":
+        if self.training and self.phase.name == "torso" and self.torso is not None:
             torso_rgb, torso_alpha = self.torso(rays.pixels, condition.head_pose, condition.frame, rays.row)
             behind = ray_bundle.metadata["background"]
             return {"rgb": over(torso_rgb, torso_alpha, behind), "background": behind, "torso_alpha": torso_alpha}
         head = self.render_head(rays, self.encode_audio(condition), self._jittered(condition))
-        rgb = premultiplied_over(head.rgb, head.accumulation, ray_bundle.metadata["behind"])
+        pixels = ray_bundle.metadata
+        behind = pixels["behind"] if self.torso is not None else head.own_torso_over(pixels["background"])
+        rgb = premultiplied_over(head.rgb, head.accumulation, behind)
         outputs = {"rgb": rgb, **head.by_name()}
         return outputs if self.training else {**outputs, "depth": _distance(outputs)}
 
@@ -217,6 +220,10 @@ class PortraitModel(Model):
             patches = [_as_patches(image, batch["patch"]) for image in (outputs["rgb"], batch["image"])]
             result["lpips"] = patch_weight * lpips(*patches)
         return result
+
+    def class_losses(self) -> Float[np.ndarray, " classes"] | None:
+        """Tell the mean loss of each class of pixels, by which rays are shared out; None where they are not."""
+        return None
 
     def head_losses(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
         """Weigh the losses that only this method's head has; they replace the common ones of the same name."""
@@ -268,9 +275,13 @@ class PortraitModel(Model):
         Returns:
             Tensors with a row per ray; depth is the expected distance in world units, 0 where there is no head.
         """
-        code = self.encode_audio(condition)
-        head = self.render_picture(rays, code, condition).by_name()
-        torso_rgb, torso_alpha = self._draw_torso(rays, pose.to(self.device), condition.frame)
+        picture = self.render_picture(rays, self.encode_audio(condition), condition)
+        head = picture.by_name()
+        if self._draw_torso is not None:
+            torso_rgb, torso_alpha = self._draw_torso(rays, pose.to(self.device), condition.frame)
+        else:
+            assert picture.torso is not None
+            torso_rgb, torso_alpha = picture.torso.split((3, 1), dim=1)
         behind = over(torso_rgb, torso_alpha, background)
         return {
             "rgb": premultiplied_over(head["head_rgb"], head["accumulation"], behind).clamp(0, 1),
@@ -281,6 +292,7 @@ class PortraitModel(Model):
             "torso_alpha": torso_alpha,
             "audio_attention": head["audio_attention"][:, None],
             "eye_attention": head["eye_attention"][:, None],
+            **({} if picture.face_class is None else {"face_class": picture.face_class}),
         }
 
     def get_image_metrics_and_images(
@@ -336,17 +348,10 @@ class PortraitModel(Model):
             dataset: The training frames.
             track: The clip's own track.
         """
-        portrait, layout = self.portrait, scheme(self.portrait.landmark_scheme)
-        indices = np.array([frame.index for frame in dataset.frames])
-        shapes = lip_shapes(portrait.landmarks[indices], layout)
-        voice = None
-        if portrait.audio is not None:
-            heard = indices if portrait.audio_frames is None else portrait.audio_frames[indices]
-            voice = voice_of(portrait.audio, int(heard.max()) + 1, portrait.fps)[heard]
-        chosen = rest_frames(voice, lip_aperture(shapes, layout))
-        audio = track.at_frames(torch.from_numpy(indices[chosen])).audio
-        inner_lips = torch.from_numpy(inner_lips_mask(layout))
-        self.audio_code.set_rest(audio.to(self.device), torch.from_numpy(shapes[chosen]), inner_lips)
+        chosen, shapes = rest_of(self.portrait, [frame.index for frame in dataset.frames])
+        audio = track.at_frames(torch.from_numpy(chosen)).audio
+        inner_lips = torch.from_numpy(inner_lips_mask(scheme(self.portrait.landmark_scheme)))
+        self.audio_code.set_rest(audio.to(self.device), torch.from_numpy(shapes), inner_lips)
 
     def _heard_by(self, rays: RayBundle) -> Condition:
         if self.held_frame is None and rays.times is not None:

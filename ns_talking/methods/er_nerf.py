@@ -8,7 +8,6 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +27,7 @@ from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.rendering.occupancy import OccupancyGridConfig
-from ns_talking.rendering.volume import HeadOutputs, RaySamples
+from ns_talking.rendering.volume import AlsoComposited, HeadOutputs, RaySamples
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 from ns_talking.utils.device import seeded_generator
 
@@ -60,9 +59,17 @@ class ERNeRFModel(GridPortraitModel):
         decoders = [head.audio_attention, head.eye_attention, head.density_mlp, head.colour_mlp, head.uncertainty_mlp]
         return {"planes": [head.planes], "decoders": parameters_of(*decoders)}
 
-    def learned_uncertainty(self) -> Callable[[Tensor], Tensor] | None:
-        """Give the uncertainty decoder, where it is switched on."""
-        return self.head.uncertainty if self.config.use_uncertainty else None
+    def also_composited(self) -> AlsoComposited | None:
+        """Composite the uncertainty in training, where it is switched on."""
+        if not (self.training and self.config.use_uncertainty):
+            return None
+        return AlsoComposited(1, lambda at, _: self.head.uncertainty(at.features)[:, None])
+
+    def named(self, head: HeadOutputs) -> HeadOutputs:
+        """Name the uncertainty."""
+        if head.composited is None:
+            return head
+        return replace(head, uncertainty=head.composited[:, 0], composited=None)
 
     def regularised(
         self,

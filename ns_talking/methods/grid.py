@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from ns_talking.data.face_surface import FaceSurface, face_surface
-from ns_talking.data.head_masks import head_masks
+from ns_talking.data.format import HEAD_REGIONS, Region
+from ns_talking.data.head_masks import region_masks
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition
 from ns_talking.fields.base import ConditionedField, FieldCondition, FieldDensity
@@ -28,6 +29,7 @@ from ns_talking.rendering.cuda_graph import Replay
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
 from ns_talking.rendering.rays import Rays
 from ns_talking.rendering.volume import (
+    AlsoComposited,
     HeadOutputs,
     RaySamples,
     render_folded,
@@ -76,7 +78,7 @@ class GridPortraitModel(PortraitModel):
         """Build the head's field and its occupancy."""
         super().populate_modules()
         config = self.config
-        self.head = config.head.setup(code_dim=self.audio_code.code_dim, appearance_dim=config.appearance_dim)
+        self.head = self.head_config().setup(code_dim=self.audio_code.code_dim, appearance_dim=config.appearance_dim)
         self.occupancy: OccupancyGrid = config.occupancy.setup(bounds=self.scene_box.aabb)
         self.appearance = AppearanceCodes(config.appearance_dim)
         self.poses: PoseRefinement = PoseRefinementConfig(
@@ -85,6 +87,10 @@ class GridPortraitModel(PortraitModel):
             trans_l2_penalty=config.refined_shift_penalty,
         ).setup(num_frames=self.portrait.num_frames, device="cpu")
         self._draw_fused = Replay(self._draw, [self.head, self.occupancy])
+
+    def head_config(self) -> InstantiateConfig:
+        """Choose the head's field."""
+        return self.config.head
 
     @abstractmethod
     def head_groups(self) -> dict[str, list[Parameter]]:
@@ -99,9 +105,13 @@ class GridPortraitModel(PortraitModel):
         """Give what drives the eyes: the blink, 0 open to 1 closed."""
         return condition.blink
 
-    def learned_uncertainty(self) -> Callable[[Tensor], Tensor] | None:
-        """Give what tells the uncertainty of samples from their features, where a method learns it."""
+    def also_composited(self) -> AlsoComposited | None:
+        """Tell what shall be composited besides the colour, in training and otherwise."""
         return None
+
+    def named(self, head: HeadOutputs) -> HeadOutputs:
+        """Put names to what was composited besides."""
+        return head
 
     def regularised(
         self,
@@ -121,23 +131,27 @@ class GridPortraitModel(PortraitModel):
         driven, eyes = self.driven_field(code, condition), self.eye_control(condition)
         appearance = self.appearance(condition.frame)
         if not self.training:
-            return render_visible(
-                driven, rays, self.occupancy, config.step_size, config.max_samples, code, eyes, appearance
+            also, grid = self.also_composited(), self.occupancy
+            return self.named(
+                render_visible(driven, rays, grid, config.step_size, config.max_samples, code, eyes, appearance, also)
             )
         if self.poses.is_on:
             origins, directions = self.poses.refined(rays.origins, rays.directions, condition.frame, rays.row)
             rays = replace(rays, origins=origins, directions=directions)
         samples = sample_occupied(rays, self.occupancy, config.step_size, config.max_samples, self._jitter(rays))
         head, at = render_volume(
-            driven, rays, samples, config.step_size, code, eyes, appearance, self.learned_uncertainty()
+            driven, rays, samples, config.step_size, code, eyes, appearance, self.also_composited()
         )
-        return self.regularised(head, driven, at, samples, FieldCondition(code, eyes, rays.row[samples.ray]))
+        return self.regularised(
+            self.named(head), driven, at, samples, FieldCondition(code, eyes, rays.row[samples.ray])
+        )
 
     def render_picture(self, rays: Rays, code: Float[Tensor, "1 code"], condition: Condition) -> HeadOutputs:
         """Render the head in a whole picture: a plain tri-plane in one fused kernel where there is a GPU for it."""
         driven = self.driven_field(code, condition)
         # Not a subclass, which may be more than the kernel knows.
-        if type(driven) is not TriplaneField or not renders_fused(driven.grid, rays.origins):
+        plain = type(driven) is TriplaneField and self.also_composited() is None
+        if not plain or not renders_fused(driven.grid, rays.origins):
             return super().render_picture(rays, code, condition)
         height, width = len(rays) // rays.picture_width, rays.picture_width
         appearance = self.appearance(condition.frame)
@@ -155,13 +169,11 @@ class GridPortraitModel(PortraitModel):
         """Group parameters as the released trainings do."""
         groups = self.head_groups()
         self.poses.get_param_groups(groups)
-        return {
-            **groups,
-            "decoders": [*groups["decoders"], self.appearance.codes],
-            **self.audio_code.get_param_groups(),
-            "torso_grid": [self.torso.table],
-            "torso": [parameter for name, parameter in self.torso.named_parameters() if name != "table"],
-        }
+        groups |= {"decoders": [*groups["decoders"], self.appearance.codes], **self.audio_code.get_param_groups()}
+        if self.torso is not None:
+            groups["torso_grid"] = [self.torso.table]
+            groups["torso"] = [parameter for name, parameter in self.torso.named_parameters() if name != "table"]
+        return groups
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Any], metrics_dict: dict[str, Tensor] | None = None
@@ -192,18 +204,26 @@ class GridPortraitModel(PortraitModel):
         That is the visual hull of its masks and, where wanted, a layer around the face.
         """
         super().prepare_training(dataset)
-        masks, cameras = head_masks(dataset, _HULL_VIEWS)
-        focal = self.portrait.focal_px / self.portrait.width
-        self.occupancy.carve(masks.to(self.device), cameras.to(self.device), focal)
+        self.occupancy.forbid(~self.allowed_cells(dataset))
+
+    def allowed_cells(self, dataset: PortraitDataset) -> Bool[Tensor, " cells"]:
+        """Tell where in the box the head may be."""
+        hull = self.hull(dataset, HEAD_REGIONS, min_share=0.9)
         if not self.config.use_face_surface:
-            return
+            return hull
         surface = self.face(dataset)
         if surface is None:
             CONSOLE.print("The head turns too little to place its landmarks in depth; its silhouettes alone bound it.")
-            return
+            return hull
         cells = torch.arange(self.occupancy.occupied.numel(), device=self.device)
         allowed = surface.may_hold_head(self.occupancy.cell_centres(cells).double().cpu().numpy())
-        self.occupancy.forbid(torch.from_numpy(~allowed).to(self.device))
+        return hull & torch.from_numpy(allowed).to(self.device)
+
+    def hull(self, dataset: PortraitDataset, regions: Sequence[Region], min_share: float) -> Bool[Tensor, " cells"]:
+        """Find the cells that regions of the training frames cover; see `OccupancyGrid.hull`."""
+        masks, cameras = region_masks(dataset, _HULL_VIEWS, regions)
+        focal = self.portrait.focal_px / self.portrait.width
+        return self.occupancy.hull(masks.to(self.device), cameras.to(self.device), focal, min_share)
 
     def face(self, dataset: PortraitDataset) -> FaceSurface | None:
         """Find the face in space; None where the head turns too little."""
@@ -226,7 +246,7 @@ class GridPortraitModel(PortraitModel):
 
     def _update_occupancy(self, step: int) -> None:
         condition = self._random_training_condition(step)
-        if self.phase.name == "torso":
+        if self.phase.name == "torso" and self.torso is not None:
             self.torso.update_occupancy(condition.head_pose, condition.frame)
             return
         if self.phase.name == "lips" and not self.config.update_occupancy_in_lips:

@@ -209,6 +209,8 @@ class PortraitPipeline(VanillaPipeline):
     def _phase_losses(self, step: int, phase: Phase) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         self.datamanager.phase = phase.name
         self.portrait_model.set_step(step, phase)
+        if self.datamanager.budget is not None:
+            self.datamanager.budget.losses = self.portrait_model.class_losses()
         return super().get_train_loss_dict(step)
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:

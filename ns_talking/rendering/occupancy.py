@@ -91,20 +91,20 @@ class OccupancyGrid(nn.Module):
         self.occupied.copy_(self.density > threshold)
 
     @torch.no_grad()
-    def carve(
+    def hull(
         self,
         masks: Bool[Tensor, "frames height width"],
         camera_to_world: Float[Tensor, "frames 3 4"],
         focal: float,
-        min_share: float = 0.9,
-    ) -> None:
-        """Switch off for good what lies outside the visual hull of the head.
+        min_share: float,
+    ) -> Bool[Tensor, " cells"]:
+        """Find the cells that fall into masks, and their neighbours: the visual hull of a rigid thing.
 
         Args:
-            masks: Where the head is, grown by what tracking may be wrong by.
+            masks: Where it is, grown by what tracking may be wrong by.
             camera_to_world: OpenGL cameras of the masks.
             focal: Focal length as a share of the masks' width.
-            min_share: Share of the masks that a cell must fall into; below 1, since jaw and hair move.
+            min_share: Share of the masks that a cell must fall into; below 1 for what is not rigid, as jaw and hair.
         """
         cells = torch.arange(self.density.numel(), device=self.density.device)
         points = self.cell_centres(cells)
@@ -118,8 +118,8 @@ class OccupancyGrid(nn.Module):
             seen = mask[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
             # Beyond the image's edge nothing is known, so the cell is given the benefit of the doubt.
             hits += (seen | ~inside).float()
-        hull = (hits >= min_share * len(masks)).view_as(self.density)
-        self.forbid(_dilate_by_neighbours(hull.float()).view(-1) == 0)
+        found = (hits >= min_share * len(masks)).view_as(self.density)
+        return _dilate_by_neighbours(found.float()).view(-1) > 0
 
     @torch.no_grad()
     def forbid(self, cells: Bool[Tensor, " cells"]) -> None:

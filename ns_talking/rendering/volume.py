@@ -17,6 +17,7 @@ from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.march_rays import RaySamplesPadded, march_rays
 from ns_talking.kernels.render_triplane import MAX_PLANE_FEATURES, FoldedTriplane, render_triplane
 from ns_talking.kernels.spherical_harmonics import spherical_harmonics
+from ns_talking.rendering.layers import over
 from ns_talking.rendering.occupancy import OccupancyGrid
 from ns_talking.rendering.rays import Rays
 
@@ -39,6 +40,8 @@ class HeadOutputs:
     """Weight of every sample, in training only."""
     t: Float[Tensor, "rays slots"] | None = None
     """Distance of every sample in world units, in training only."""
+    composited: Float[Tensor, "rays channels"] | None = None
+    """What a method asked to be composited besides; it puts a name to it."""
     uncertainty: Float[Tensor, " rays"] | None = None
     """Composited uncertainty of the colour, in training only."""
     perturbation: Float[Tensor, ""] | None = None
@@ -47,6 +50,31 @@ class HeadOutputs:
     """How far the ray's samples were moved, in world units, summed; in training of a field that moves."""
     roughness: Float[Tensor, ""] | None = None
     """How much neighbouring samples move apart, likewise."""
+    logits: Float[Tensor, "rays classes"] | None = None
+    """Of the class of each ray, before the softmax, where a method parses what it shows."""
+    face_class: Float[Tensor, "rays 1"] | None = None
+    """The likeliest class of each ray, while not training."""
+    torso_motion: Float[Tensor, "rays 2"] | None = None
+    """Composited share of the torso's motion, and composited size in world units of what that does not explain; in
+    training of a field that shows the torso too."""
+    torso: Float[Tensor, "rays 4"] | None = None
+    """Straight colour and opacity of the torso behind the head, where one field shows both; while not training. In
+    training such a field's `rgb` and `accumulation` hold head and torso together."""
+
+    def own_torso_over(self, plate: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 3"]:
+        """Lay the torso that the field shows over the background; in training it is part of the head."""
+        return plate if self.torso is None else over(self.torso[:, :3], self.torso[:, 3:], plate)
+
+
+@dataclass(frozen=True)
+class AlsoComposited:
+    """What is composited besides the colour."""
+
+    channels: int
+    values: Callable[[FieldDensity, Tensor], Tensor]
+    """Gives [samples, channels] from what the field says of samples and their colours."""
+    moves_density: bool = True
+    """Whether its gradient reaches the density through the weights of the samples."""
 
     def by_name(self) -> dict[str, Tensor]:
         """Give what there is as Nerfstudio's outputs; the colour is called `head_rgb`."""
@@ -112,7 +140,7 @@ def render_volume(
     audio_code: Float[Tensor, "frames code"],
     blink: Float[Tensor, " frames"],
     appearance: Float[Tensor, "frames appearance"],
-    uncertainty: Callable[[Tensor], Tensor] | None = None,
+    also: AlsoComposited | None = None,
 ) -> tuple[HeadOutputs, FieldDensity]:
     """Evaluate a field at all samples and composite them, differentiably.
 
@@ -124,7 +152,7 @@ def render_volume(
         audio_code: Code of each distinct frame.
         blink: Blink value of each distinct frame.
         appearance: Appearance code of each distinct frame.
-        uncertainty: What tells the uncertainty of samples from their features, to be composited as well.
+        also: What shall be composited besides.
 
     Returns:
         The head along each ray, and the field's values at the samples.
@@ -133,18 +161,20 @@ def render_volume(
     harmonics = spherical_harmonics(rays.directions, 4)
     at, colour = _evaluate(field, samples.positions, samples.ray, condition, harmonics, appearance[rays.row])
     attention = torch.stack([at.audio_attention, at.eye_attention], dim=1).float()
-    weighted = attention.new_zeros(len(attention), 0)
-    if uncertainty is not None:
-        weighted = uncertainty(at.features).float()[:, None]
+    besides = None if also is None else also.values(at, colour).float()
+    weighted = besides if also is not None and also.moves_density else None
     composite = composite_rays(
         samples.pad(at.density),
         step_size,
         samples.pad(colour.float()),
         samples.pad(attention),
-        samples.pad(weighted),
+        None if weighted is None else samples.pad(weighted),
         samples.padded_t,
         samples.padded_valid,
     )
+    composited = None if besides is None else composite.weighted
+    if besides is not None and weighted is None:
+        composited = (composite.weights.detach()[..., None] * samples.pad(besides)).sum(dim=1)
     head = HeadOutputs(
         rgb=composite.rgb,
         accumulation=composite.accumulation[:, None],
@@ -153,7 +183,7 @@ def render_volume(
         eye_attention=composite.auxiliary[:, 1],
         weights=composite.weights,
         t=samples.padded_t,
-        uncertainty=None if uncertainty is None else composite.weighted[:, 0],
+        composited=composited,
     )
     return head, at
 
@@ -168,6 +198,7 @@ def render_visible(
     audio_code: Float[Tensor, "frames code"],
     blink: Float[Tensor, " frames"],
     appearance: Float[Tensor, "frames appearance"],
+    also: AlsoComposited | None = None,
 ) -> HeadOutputs:
     """Render without gradients, front to back, leaving out what is hidden: the same picture for half the work.
 
@@ -180,6 +211,7 @@ def render_visible(
         audio_code: Code of each distinct frame.
         blink: Blink value of each distinct frame.
         appearance: Appearance code of each distinct frame.
+        also: What shall be composited besides.
     """
     marched = _march(rays, grid, step_size, max_samples, None)
     # Samples fill the slots from the first one on.
@@ -190,22 +222,26 @@ def render_visible(
     condition = FieldCondition(audio_code, blink, hitting.row)
     of_rays = appearance[hitting.row]
     low, high = grid.bounds
-    totals = RayTotals.start(len(hit), channels=5, device=rays.origins.device)
+    channels = 5 + (0 if also is None else also.channels)
+    totals = RayTotals.start(len(hit), channels=channels, device=rays.origins.device)
     for first in range(0, max_samples, _GROUP):
         group = select_samples(
             marched, hitting.origins, hitting.directions, grid.bounds, totals.transmittance, first, _GROUP
         )
         positions = low + group.points * (high - low)
         at, colour = _evaluate(field, positions, group.ray, condition, harmonics, of_rays)
-        values = torch.cat([colour, at.audio_attention[:, None], at.eye_attention[:, None]], dim=1).float()
-        accumulate_rays(totals, group, at.density, values, step_size)
-    values = totals.values.new_zeros(len(rays), 5).index_copy(0, hit, totals.values)
+        values = [colour, at.audio_attention[:, None], at.eye_attention[:, None]]
+        if also is not None:
+            values.append(also.values(at, colour))
+        accumulate_rays(totals, group, at.density, torch.cat(values, dim=1).float(), step_size)
+    values = totals.values.new_zeros(len(rays), channels).index_copy(0, hit, totals.values)
     return HeadOutputs(
         rgb=values[:, :3],
         accumulation=values.new_zeros(len(rays)).index_copy(0, hit, 1 - totals.transmittance)[:, None],
         depth=values.new_zeros(len(rays)).index_copy(0, hit, totals.depth)[:, None],
         audio_attention=values[:, 3],
         eye_attention=values[:, 4],
+        composited=None if also is None else values[:, 5:],
     )
 
 

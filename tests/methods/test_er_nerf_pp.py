@@ -96,11 +96,12 @@ def test_a_trained_movement_is_rendered_whatever_the_phase(make_pipeline: Callab
 def test_the_hull_of_the_head_restricts_the_lattice(
     make_pipeline: Callable[..., PortraitPipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def carve(grid: OccupancyGrid, *_: object) -> None:
-        grid.occupied.zero_()
-        grid.occupied[:2, :2, :2] = True
+    def hull(grid: OccupancyGrid, *_: object) -> torch.Tensor:
+        found = torch.zeros_like(grid.occupied)
+        found[:2, :2, :2] = True
+        return found.view(-1)
 
-    monkeypatch.setattr(OccupancyGrid, "carve", carve)
+    monkeypatch.setattr(OccupancyGrid, "hull", hull)
     model = make_pipeline("val", lattice=SMALL).portrait_model
     assert isinstance(model, ERNeRFPlusPlusModel) and isinstance(model.motion, MotionLattice)
     active = model.motion.active.view(SMALL.resolution)

@@ -31,7 +31,8 @@ def test_a_few_steps_lower_the_loss_of_every_phase(make_pipeline: Callable[..., 
         loss = torch.stack(list(loss_dict.values())).sum()
         loss.backward()
         optimizer.step()
-        values.append(float(loss_dict["torso_rgb" if phase == "torso" else "rgb"].detach()))
+        of_torso = phase == "torso" and pipeline.portrait_model.torso is not None
+        values.append(float(loss_dict["torso_rgb" if of_torso else "rgb"].detach()))
     assert sum(values[-4:]) < 0.8 * sum(values[:4])
 
 
@@ -39,6 +40,8 @@ def test_a_torso_beside_the_head_learns_in_the_heads_phase_and_changes_nothing_e
     make_pipeline: Callable[..., PortraitPipeline],
 ) -> None:
     pipeline = make_pipeline(use_lpips=False)
+    if pipeline.portrait_model.torso is None:
+        pytest.skip("one field shows head and torso, so there is nothing beside the head")
     pipeline.config.phases = PhasesConfig(head=100, lips=0, torso=10)
     pipeline.config.train_torso_beside_head = False
     _, alone, _ = pipeline.get_train_loss_dict(5)

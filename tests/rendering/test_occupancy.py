@@ -107,7 +107,7 @@ def test_outside_the_visual_hull_nothing_is_ever_occupied() -> None:
     mask = axis[:, None].square() + axis.square() < 0.3**2
     # A camera in front of the face, which looks along +y.
     front = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, -3.3], [0, 1, 0, 0]])
-    occupancy.carve(mask[None], front[None], focal)
+    occupancy.forbid(~occupancy.hull(mask[None], front[None], focal, min_share=0.9))
     occupancy.update(lambda positions: torch.full((len(positions),), 99.0), 0)
     centres = occupancy.cell_centres(torch.arange(16**3))
     aside = centres[:, 0].square() + centres[:, 2].square()

@@ -1,0 +1,282 @@
+"""SSP-NeRF: one field for head and torso that also parses the portrait, and rays where it is learned worst.
+
+Source:
+    Liu, Xu, Wu, Zhou, Wu, Zhou: "Semantic-Aware Implicit Neural Audio-Driven Video Portrait Generation", ECCV 2022.
+    Its structure is the paper's: a torso that is deformed into the head's field, a branch that parses, rays shared out
+    by the loss of each class. Its training code was never released, so sizes, weights and schedules are ours, as is all
+    that the parts say of themselves; the latent code on a face mesh is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from jaxtyping import Bool, Float
+from nerfstudio.configs.base_config import InstantiateConfig
+from nerfstudio.plugins.types import MethodSpecification
+from torch import Tensor
+from torch.nn import Parameter
+
+from ns_talking import losses
+from ns_talking.data.class_sampler import ClassPixelSamplerConfig
+from ns_talking.data.face_classes import NUM_CLASSES, TORSO_CLASSES, FaceClass
+from ns_talking.data.format import Region
+from ns_talking.data.pixel_samplers import AlternatingPixelSamplerConfig
+from ns_talking.data.portrait_dataset import PortraitDataset
+from ns_talking.driving.track import Condition, nearest_to_mean
+from ns_talking.fields.base import ConditionedField, FieldDensity
+from ns_talking.fields.mlp import MLPField, MLPFieldConfig
+from ns_talking.fields.posed_canvas import PosedCanvasConfig
+from ns_talking.fields.torso_deformation import TorsoDeformationConfig
+from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
+from ns_talking.methods.er_nerf import RATES
+from ns_talking.methods.grid import GridPortraitModel, GridPortraitModelConfig
+from ns_talking.methods.presets import cpu_config, gpu_config, wants_gpu_preset
+from ns_talking.modules.audio_code import AudioCodeConfig
+from ns_talking.modules.class_balance import ClassBalanceConfig, class_counts
+from ns_talking.modules.parsing_head import ParsingHead
+from ns_talking.pipelines.phases import Phase, PhasesConfig
+from ns_talking.pipelines.schedules import PhaseDecayConfig
+from ns_talking.pipelines.trainer import PortraitTrainerConfig
+from ns_talking.rendering.occupancy import OccupancyGridConfig
+from ns_talking.rendering.volume import AlsoComposited, HeadOutputs
+from ns_talking.utils.compat import allow_scalars_in_checkpoints
+
+_TORSO = [int(one) for one in TORSO_CLASSES]
+_ANY_VIEW = 1e-6
+
+
+@dataclass
+class SSPNeRFModelConfig(GridPortraitModelConfig):
+    """Options of SSP-NeRF."""
+
+    _target: type = field(default_factory=lambda: SSPNeRFModel)
+    representation: Literal["triplane", "mlp"] = "triplane"
+    """What shows head and torso: ER-NeRF's tri-planes, or the deep network of the paper's lineage, far slower."""
+    head: TriplaneFieldConfig = field(default_factory=TriplaneFieldConfig)
+    """Tri-planes."""
+    mlp: MLPFieldConfig = field(default_factory=MLPFieldConfig)
+    """Deep network."""
+    torso: Annotated[PosedCanvasConfig | None, tyro.conf.Suppress] = None
+    use_deformation: bool = True
+    """Whether the torso is deformed into the head's field; without, it is learned as if it moved with the head."""
+    deformation: TorsoDeformationConfig = field(default_factory=TorsoDeformationConfig)
+    """Torso deformation."""
+    balance: ClassBalanceConfig = field(default_factory=ClassBalanceConfig)
+    """How the losses of classes reach the sampler of pixels."""
+    parsing_weight: float = 0.04
+    """Weight of the cross entropy of the rendered classes."""
+    share_weight: float = 0.01
+    """Weight that draws clothes to the torso's motion and the head away from it; the neck is free. Our design."""
+    bend_weight: float = 1e-3
+    """Weight of what moves besides, so that it explains only what the torso's motion cannot. Our design."""
+    torso_front: float = 0.25
+    """How far the torso may reach in front of the head's centre, towards the camera, in world units (25 cm)."""
+    torso_back: float = 0.2
+    """How far it may reach behind it."""
+
+
+class SSPNeRFModel(GridPortraitModel):
+    """Head and torso in one field.
+
+    While not training, the parsing separates them: what is neck or clothes becomes the torso layer behind the head, so
+    that everything that knows layers works. The picture is the same.
+    """
+
+    config: SSPNeRFModelConfig
+    head: TriplaneField | MLPField
+
+    def populate_modules(self) -> None:
+        """Build deformation, parsing branch, and the means of the losses."""
+        super().populate_modules()
+        config = self.config
+        poses = self.portrait.head_poses[[frame.index for frame in self.portrait.split("train")]]
+        canonical = torch.from_numpy(poses[nearest_to_mean(poses), :3].astype(np.float32))
+        self.deformation = (
+            config.deformation.setup(canonical_pose=canonical, num_frames=self.portrait.num_frames)
+            if config.use_deformation
+            else None
+        )
+        if isinstance(self.head, TriplaneField):
+            self.head.uncertainty_mlp.requires_grad_(False)  # Nothing of this method asks it.
+        self.parsing_head = ParsingHead(self.head.config.geometry_dim, NUM_CLASSES)
+        self.balance = config.balance.setup(num_classes=NUM_CLASSES)
+
+    def head_config(self) -> InstantiateConfig:
+        """Choose the field."""
+        return self.config.head if self.config.representation == "triplane" else self.config.mlp
+
+    def head_groups(self) -> dict[str, list[Parameter]]:
+        """Group planes, where there are any, decoders, and the deformation."""
+        groups = {"planes": [self.head.planes]} if isinstance(self.head, TriplaneField) else {}
+        decoders = [value for name, value in self.head.named_parameters() if name != "planes" and value.requires_grad]
+        groups |= {"decoders": decoders, "parsing": list(self.parsing_head.parameters())}
+        if self.deformation is not None:
+            groups["deformation"] = [value for value in self.deformation.parameters() if value.numel()]
+        return groups
+
+    def set_step(self, step: int, phase: Phase) -> None:
+        """Tell the sampler the losses of the classes where the schedule says so."""
+        super().set_step(step, phase)
+        if self.training:
+            self.balance.tell(step)
+
+    def class_losses(self) -> Float[np.ndarray, " classes"] | None:
+        """Tell the mean loss of each class."""
+        return self.balance.known
+
+    def driven_field(self, code: Float[Tensor, "frames code"], condition: Condition) -> ConditionedField:
+        """Deform the torso into the canonical frame."""
+        del code
+        if self.deformation is None:
+            return self.head
+        return self.deformation.moved(self.head, condition.head_pose, condition.frame, self.step)
+
+    def also_composited(self) -> AlsoComposited:
+        """Composite the logits; in training how the torso moves, else what of the colour is the torso's."""
+        if self.training:
+            # A class or a motion that is not learned yet would make holes where it is.
+            return AlsoComposited(NUM_CLASSES + 2, self._logits_and_motion, moves_density=False)
+        return AlsoComposited(NUM_CLASSES + 4, self._logits_and_torso)
+
+    def named(self, head: HeadOutputs) -> HeadOutputs:
+        """Put the background behind the logits, and lay head and torso apart."""
+        assert head.composited is not None
+        logits, others = head.composited.split((NUM_CLASSES, head.composited.shape[1] - NUM_CLASSES), dim=1)
+        logits = self.parsing_head.over_background(logits, head.accumulation)
+        if self.training:
+            return replace(head, composited=None, logits=logits, torso_motion=others)
+        opacity, colour = others.split((1, 3), dim=1)
+        of_head = (head.accumulation - opacity).clamp(min=0)
+        alpha = opacity / (1 - of_head).clamp(min=1e-6)
+        return replace(
+            head,
+            composited=None,
+            logits=logits,
+            face_class=logits.argmax(dim=1, keepdim=True).float(),
+            rgb=head.rgb - colour,
+            accumulation=of_head,
+            depth=head.depth * of_head / head.accumulation.clamp(min=1e-6),
+            torso=torch.cat([colour / opacity.clamp(min=1e-6), alpha], dim=1),
+        )
+
+    def head_losses(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Parse, and keep the torso's motion where it belongs; take in the losses of the classes."""
+        if "face_class" not in batch:
+            raise ValueError(
+                "ssp-nerf learns the classes of pixels, and the data tells none. Switch them on: "
+                "--pipeline.datamanager.face-classes True"
+            )
+        config, classes = self.config, batch["face_class"].long()
+        parsing = config.parsing_weight * F.cross_entropy(outputs["logits"].float(), classes, reduction="none")
+        result = {"parsing": parsing.mean()}
+        if self.training:
+            self.balance.observe(losses.squared_error(outputs["rgb"], batch["image"]) + parsing, classes)
+        if self.training and self.deformation is not None:
+            share, bend = outputs["torso_motion"].unbind(dim=1)
+            clothes = classes == FaceClass.CLOTHES
+            known = clothes | ((classes != FaceClass.BACKGROUND) & (classes != FaceClass.NECK))
+            wanted = outputs["accumulation"][:, 0].detach() * clothes
+            result["torso_share"] = config.share_weight * ((share - wanted).square() * known).mean()
+            result["torso_bend"] = config.bend_weight * bend.mean()
+        return result
+
+    def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Add each class's share of the rays and of the mean losses."""
+        metrics = super().get_metrics_dict(outputs, batch)
+        if not self.training or "face_class" not in batch:
+            return metrics
+        rays, means = class_counts(batch["face_class"].long(), NUM_CLASSES).mean(dim=0), self.balance.means
+        means = means / means.sum().clamp(min=1e-12)
+        for one in FaceClass:
+            metrics[f"ray_share_{one.name.lower()}"], metrics[f"loss_share_{one.name.lower()}"] = rays[one], means[one]
+        return metrics
+
+    def allowed_cells(self, dataset: PortraitDataset) -> Bool[Tensor, " cells"]:
+        """Add where the torso may be: in its silhouette of any frame, at about the depth of the head's centre."""
+        seen = self.hull(dataset, (Region.TORSO,), min_share=_ANY_VIEW)
+        centres = self.occupancy.cell_centres(torch.arange(len(seen), device=self.device))
+        towards_camera = dataset.cameras.camera_to_worlds[:, :3, 3].mean(dim=0).to(self.device)
+        nearness = centres @ (towards_camera / towards_camera.norm())
+        layer = (nearness < self.config.torso_front) & (nearness > -self.config.torso_back)
+        return super().allowed_cells(dataset) | (seen & layer)
+
+    def _logits_and_motion(self, at: FieldDensity, colour: Tensor) -> Tensor:
+        del colour
+        still = torch.zeros_like(at.density)
+        share = still if at.torso_share is None else at.torso_share
+        bend = still if at.shift is None else at.shift
+        return torch.cat([self.parsing_head(at.geometry), torch.stack([share, bend], dim=1)], dim=1)
+
+    def _logits_and_torso(self, at: FieldDensity, colour: Tensor) -> Tensor:
+        logits = self.parsing_head(at.geometry)
+        # A share of every sample would leave a veil of the head in the torso's layer.
+        torso = torch.isin(logits[:, 1:].argmax(dim=1) + 1, torch.tensor(_TORSO, device=logits.device))[:, None]
+        return torch.cat([logits, torso, torso * colour], dim=1)
+
+
+allow_scalars_in_checkpoints()
+
+_OF_TORSO = ("torso", "torso_grid")
+_RATES = replace(
+    RATES,
+    grids={name: rate for name, rate in RATES.grids.items() if name not in _OF_TORSO},
+    networks={
+        **{name: rate for name, rate in RATES.networks.items() if name not in _OF_TORSO},
+        "deformation": 1e-3,
+        "parsing": 5e-3,
+    },
+    with_momentum=("deformation", "parsing"),
+)
+_PHASES = PhasesConfig(head=100_000, lips=25_000, torso=0)
+_CPU_STEPS = 2_500
+_METHOD = "ssp-nerf"
+
+
+def _cpu_model() -> SSPNeRFModelConfig:
+    """Suit the model to 128 px and 2,500 steps, as er-nerf's preset does, with a smaller deformation."""
+    return SSPNeRFModelConfig(
+        use_face_surface=True,
+        distortion_weight=2e-3,
+        occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
+        audio_code=AudioCodeConfig(use_lip_shape=True),
+        deformation=TorsoDeformationConfig(octaves=4, hidden_dim=32, num_layers=3, share_octaves=3),
+        balance=ClassBalanceConfig(warm_up=200, interval=100),
+        appearance_dim=0,
+        use_lpips=False,
+    )
+
+
+def _by_class(config: PortraitTrainerConfig, blink_frames: int) -> PortraitTrainerConfig:
+    """Draw the pixels of a preset by class."""
+    data = config.pipeline.datamanager
+    data.face_classes, data.pixel_sampler = True, ClassPixelSamplerConfig(blink_frames=blink_frames)
+    data.lips_sampler = AlternatingPixelSamplerConfig(odd=ClassPixelSamplerConfig())
+    return config
+
+
+def _gpu() -> PortraitTrainerConfig:
+    """The grids' schedule, without a phase for the torso."""
+    model = SSPNeRFModelConfig()
+    config = gpu_config(_METHOD, model, _RATES, _PHASES, PhaseDecayConfig(), AlternatingPixelSamplerConfig())
+    return _by_class(config, blink_frames=0)
+
+
+def _cpu() -> PortraitTrainerConfig:
+    """One phase, as in the paper: nothing is refined on patches where no perceptual loss is."""
+    config = _by_class(cpu_config(_METHOD, _cpu_model(), _RATES), blink_frames=3)
+    config.pipeline.phases = PhasesConfig(head=_CPU_STEPS, lips=0, torso=0)
+    config.pipeline.train_torso_beside_head = False
+    config.max_num_iterations = _CPU_STEPS
+    return config
+
+
+ssp_nerf = MethodSpecification(
+    config=_gpu() if wants_gpu_preset() else _cpu(),
+    description="SSP-NeRF: one field for head and torso that parses the portrait (ECCV 2022), rays by class.",
+)

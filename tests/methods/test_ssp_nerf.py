@@ -1,0 +1,123 @@
+"""SSP-NeRF: one field whose parsing tells head from torso, and a sampler that hears of its losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from ns_talking.data.class_sampler import ClassPixelSamplerConfig
+from ns_talking.data.face_classes import NUM_CLASSES, FaceClass
+from ns_talking.data.pixel_samplers import PixelGroup
+from ns_talking.fields.mlp import MLPFieldConfig
+from ns_talking.methods.ssp_nerf import SSPNeRFModel
+from ns_talking.modules.class_balance import ClassBalanceConfig
+from ns_talking.pipelines.portrait import PortraitPipeline
+
+
+@pytest.fixture
+def method() -> str:
+    return "ssp-nerf"
+
+
+def model_of(pipeline: PortraitPipeline) -> SSPNeRFModel:
+    model = pipeline.portrait_model
+    assert isinstance(model, SSPNeRFModel)
+    return model
+
+
+def steps(pipeline: PortraitPipeline, numbers: range, rate: float = 5e-3) -> list[dict[str, float]]:
+    parameters = [value for group in pipeline.get_param_groups().values() for value in group]
+    optimizer = torch.optim.Adam(parameters, lr=rate)
+    log = []
+    for step in numbers:
+        optimizer.zero_grad()
+        _, losses, metrics = pipeline.get_train_loss_dict(step)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        log.append({name: float(value.detach()) for name, value in {**losses, **metrics}.items()})
+    return log
+
+
+def test_the_parsing_is_learned(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    log = steps(make_pipeline(), range(24))
+    assert np.mean([entry["parsing"] for entry in log[-4:]]) < 0.6 * np.mean([entry["parsing"] for entry in log[:4]])
+
+
+def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    pipeline = make_pipeline()
+    model = model_of(pipeline).eval()
+    torch.manual_seed(1)
+    for parameter in (*model.head.parameters(), *model.parsing_head.parameters()):
+        torch.nn.init.normal_(parameter, std=0.4)
+    camera, _ = pipeline.datamanager.next_eval_image(0)
+    outputs = model.get_outputs_for_camera(camera)
+    assert float(outputs["torso_alpha"].max()) > 0.01
+    assert float(outputs["accumulation"].max()) > 0.01
+    last = model.parsing_head.mlp[-1].weight.data
+    last[FaceClass.SKIN] = 0
+    last[[FaceClass.NECK, FaceClass.CLOTHES]] = -last.abs().max()
+    whole = model.get_outputs_for_camera(camera)
+    assert float(whole["torso_alpha"].max()) == 0
+    torch.testing.assert_close(outputs["rgb"], whole["rgb"], atol=1e-4, rtol=0)
+
+
+def test_rays_follow_the_losses_once_they_are_told_and_after_a_resume(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    def make() -> PortraitPipeline:
+        return make_pipeline(balance=ClassBalanceConfig(warm_up=4, interval=4))
+
+    torch.manual_seed(0)
+    pipeline = make()
+    budget = pipeline.datamanager.budget
+    assert budget is not None
+    steps(pipeline, range(4))
+    assert budget.losses is None
+    steps(pipeline, range(4, 6))
+    assert budget.losses is not None and len(budget.losses) == NUM_CLASSES
+    resumed = make()
+    resumed.load_pipeline(pipeline.state_dict(), 5)
+    for one in (pipeline, resumed):
+        one.get_train_loss_dict(6)
+    assert resumed.datamanager.budget is not None
+    np.testing.assert_array_equal(resumed.datamanager.budget.losses, budget.losses)
+    expected, found = (one.datamanager.next_train(7)[1] for one in (pipeline, resumed))
+    assert torch.equal(found["indices"], expected["indices"])
+    assert bool((found["group"] == PixelGroup.CLASS).all())
+
+
+def test_the_shares_of_rays_and_losses_are_logged(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    entry = steps(make_pipeline(), range(2))[-1]
+    for kind in ("ray_share", "loss_share"):
+        assert sum(entry[f"{kind}_{one.name.lower()}"] for one in FaceClass) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_deep_network_learns_too_and_the_torso_can_be_left_where_it_is(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    pipeline = make_pipeline(
+        representation="mlp", mlp=MLPFieldConfig(num_layers=3, geometry_dim=32), use_deformation=False
+    )
+    assert set(pipeline.get_param_groups()) == {"decoders", "parsing", "audio_encoder", "audio_attention"}
+    log = steps(pipeline, range(20), rate=3e-3)
+    assert np.mean([entry["rgb"] for entry in log[-4:]]) < 0.9 * np.mean([entry["rgb"] for entry in log[:4]])
+
+
+def test_data_without_classes_is_refused_with_the_option_to_set(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    pipeline = make_pipeline()
+    rays, batch = pipeline.datamanager.next_train(0)
+    outputs = pipeline.model(rays)
+    del batch["face_class"]
+    with pytest.raises(ValueError, match="--pipeline.datamanager.face-classes True"):
+        pipeline.model.get_loss_dict(outputs, batch)
+
+
+def test_the_preset_draws_rays_by_class_and_has_no_phase_for_a_torso() -> None:
+    from methods.conftest import specification
+
+    config = specification("ssp-nerf").config.pipeline
+    assert isinstance(config.datamanager.pixel_sampler, ClassPixelSamplerConfig)
+    assert config.datamanager.face_classes and not config.phases.torso
