@@ -60,6 +60,8 @@ class Arm:
     eval_split: Literal["test", "validation"] = "test"
     frames: int = 24
     """Held-out frames that are measured, spread evenly."""
+    keep: Path | None = None
+    """Where to keep the training, to render it; by default it is not kept."""
     like: Path | None = None
     """Of the arm `fixed`: record of an arm `dynamic`."""
     share_every: int = 25
@@ -74,7 +76,7 @@ class Arm:
         _set_random_seed(self.seed)
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            config = self._config(Path(folder))
+            config = self._config(Path(folder) if self.keep is None else self.keep)
             trainer = config.setup(local_rank=0, world_size=1)
             trainer.setup()
             shares = self._watch(trainer.pipeline)

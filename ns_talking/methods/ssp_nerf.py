@@ -49,6 +49,9 @@ from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
 _TORSO = [int(one) for one in TORSO_CLASSES]
 _ANY_VIEW = 1e-6
+_FAINT = 0.5
+"""Density below which a cell is empty: an untrained field has 1. With the head methods' threshold, the mean density, a
+head that is learned sooner emptied the cells of the torso for good."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
     """What shows head and torso: ER-NeRF's tri-planes, or the deep network of the paper's lineage, far slower."""
     head: TriplaneFieldConfig = field(default_factory=TriplaneFieldConfig)
     """Tri-planes."""
+    occupancy: OccupancyGridConfig = field(default_factory=lambda: OccupancyGridConfig(max_threshold=_FAINT))
     mlp: MLPFieldConfig = field(default_factory=MLPFieldConfig)
     """Deep network."""
     torso: Annotated[PosedCanvasConfig | None, tyro.conf.Suppress] = None
@@ -243,7 +247,7 @@ def _cpu_model() -> SSPNeRFModelConfig:
     return SSPNeRFModelConfig(
         use_face_surface=True,
         distortion_weight=2e-3,
-        occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
+        occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4, max_threshold=_FAINT),
         audio_code=AudioCodeConfig(use_lip_shape=True),
         deformation=TorsoDeformationConfig(octaves=4, hidden_dim=32, num_layers=3, share_octaves=3),
         balance=ClassBalanceConfig(warm_up=200, interval=100),

@@ -41,8 +41,8 @@ class ClassBalance(nn.Module):
         self.config = config
         self.register_buffer("total", torch.zeros(num_classes))
         self.register_buffer("weight", torch.zeros(num_classes))
-        # Not a number until the losses were told.
-        self.register_buffer("told", torch.full((num_classes,), torch.nan))
+        # Negative until the losses were told.
+        self.register_buffer("told", -torch.ones(num_classes))
         self.total: Tensor
         self.weight: Tensor
         self.told: Tensor
@@ -75,7 +75,7 @@ class ClassBalance(nn.Module):
         """The losses as they were told last; None before."""
         if self._on_host is None:
             self._on_host = self.told.cpu().numpy()
-        return None if np.isnan(self._on_host).any() else self._on_host
+        return None if (self._on_host < 0).any() else self._on_host
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # PyTorch's hook.
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -61,6 +61,12 @@ class HeadOutputs:
     """Straight colour and opacity of the torso behind the head, where one field shows both; while not training. In
     training such a field's `rgb` and `accumulation` hold head and torso together."""
 
+    def by_name(self) -> dict[str, Tensor]:
+        """Give what there is as Nerfstudio's outputs; the colour is called `head_rgb`."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values["head_rgb"] = values.pop("rgb")
+        return {name: value for name, value in values.items() if value is not None}
+
     def own_torso_over(self, plate: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 3"]:
         """Lay the torso that the field shows over the background; in training it is part of the head."""
         return plate if self.torso is None else over(self.torso[:, :3], self.torso[:, 3:], plate)
@@ -75,12 +81,6 @@ class AlsoComposited:
     """Gives [samples, channels] from what the field says of samples and their colours."""
     moves_density: bool = True
     """Whether its gradient reaches the density through the weights of the samples."""
-
-    def by_name(self) -> dict[str, Tensor]:
-        """Give what there is as Nerfstudio's outputs; the colour is called `head_rgb`."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        values["head_rgb"] = values.pop("rgb")
-        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
