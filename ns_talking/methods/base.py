@@ -191,8 +191,7 @@ class PortraitModel(Model):
         head = self.render_head(rays, self.encode_audio(condition), self._jittered(condition))
         pixels = ray_bundle.metadata
         behind = pixels["behind"] if self.torso is not None else head.own_torso_over(pixels["background"])
-        rgb = premultiplied_over(head.rgb, head.accumulation, behind)
-        outputs = {"rgb": rgb, **head.by_name()}
+        outputs = {"rgb": premultiplied_over(head.rgb, head.accumulation, behind), **head.by_name()}
         return outputs if self.training else {**outputs, "depth": _distance(outputs)}
 
     def get_loss_dict(
