@@ -68,12 +68,13 @@ def silent_frames(context: MetricContext, index: Int[np.ndarray, " frames"]) -> 
         context: Names the sound.
         index: Positions of the frames in the sound.
     """
-    assert context.sound is not None
-    num_frames, num_samples = int(index.max()) + 1, 0
+    sound, num_samples = context.sound, 0
+    assert sound is not None
+    num_frames = int(index.max()) + 1
 
     def heard() -> Iterator[Float[np.ndarray, " samples"]]:
         nonlocal num_samples
-        for block in stream_audio(context.sound, start_s=context.sound_start_s):
+        for block in stream_audio(sound, start_s=context.sound_start_s):
             num_samples += len(block)
             yield block
 
