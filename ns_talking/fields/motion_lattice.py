@@ -87,7 +87,8 @@ class MotionLattice(nn.Module):
         inside = torch.ones(len(places), dtype=torch.bool)
         if config.span == "face":
             inside = ((places > 0) & (places < 1)).all(dim=1)
-        if not inside.any():
+        # Counted, not looked up: what a portrait claims is built on PyTorch's device "meta", which holds no values.
+        if config.span == "face" and min(config.resolution) < 3:
             raise ValueError(
                 f"A lattice of {config.resolution} vertices has none inside, and those on its surface do not move. "
                 "Give it 3 or more along each axis: --pipeline.model.lattice.resolution"
