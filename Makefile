@@ -1,6 +1,6 @@
 # Every target makes the environment it needs by itself (tools/environment.sh), outside this checkout.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow format bench where clean-env
+.PHONY: help demo test test-slow torture format bench where clean-env
 
 # Measured on two cores: BLAS, OpenMP and Numba each starting a thread per core fight for the same cores.
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -31,6 +31,9 @@ test:  ## formatting, lint, types and every test that is not slow
 
 test-slow:  ## the tests on real clips, which need the folder that NS_TALKING_SHARED names
 	@$(ready) && pytest -m slow --session-timeout=1800 $(TESTS)
+
+torture:  ## kill commands, damage 2,000 files, render an hour, and write benchmarks/results (an hour or more)
+	@$(ready) && python benchmarks/torture.py all --shared $${NS_TALKING_SHARED:-../shared}
 
 format:  ## format the code and mend what the linter can mend
 	@$(ready) && ruff format . && ruff check --fix .

@@ -158,6 +158,18 @@ def device_name(device: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def circumstances(device: str = "cpu") -> dict[str, Any]:
+    """Say what a record was measured on."""
+    return {
+        "device": device_name(device),
+        "commit": commit(),
+        "date": datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds"),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+    }
+
+
 def _finish(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()

@@ -1,6 +1,8 @@
 """Runs commands in forks of one process that has imported Nerfstudio already, which else takes most of their time.
 
-Reads a request per line, {"script", "arguments", "cwd", "variables", "output"}, answers with the exit status.
+Reads a request per line, {"script", "arguments", "cwd", "variables", "output"}, answers with the exit status, or the
+negative number of the signal that ended it. With "kill_after_s" the command is killed when it has run so long, with
+"memory_mib" when it takes more.
 """
 
 from __future__ import annotations
@@ -8,7 +10,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 import sys
+import time
 
 
 def run(request: dict) -> int:
@@ -34,6 +38,31 @@ def run(request: dict) -> int:
     return status
 
 
+def watched(child: int, request: dict) -> int:
+    """Wait for a command, and kill it when its time is over or it takes too much memory."""
+    limit_s, memory_mib = request.get("kill_after_s"), request.get("memory_mib")
+    if limit_s is None and memory_mib is None:
+        return os.waitpid(child, 0)[1]
+    began_s = time.monotonic()
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        late = limit_s is not None and time.monotonic() - began_s > limit_s
+        if late or (memory_mib is not None and resident_mib(child) > memory_mib):
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def resident_mib(process: int) -> float:
+    """Memory of a process that is its own or shared, in MiB."""
+    try:
+        with open(f"/proc/{process}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (OSError, IndexError):
+        return 0.0
+
+
 def main() -> None:
     """Serve until standard input ends."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
@@ -43,10 +72,11 @@ def main() -> None:
     import nerfstudio.utils.eval_utils  # noqa: F401
 
     for line in requests:
+        request = json.loads(line)
         child = os.fork()
         if child == 0:
-            os._exit(run(json.loads(line)))
-        _, status = os.waitpid(child, 0)
+            os._exit(run(request))
+        status = watched(child, request)
         answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
 

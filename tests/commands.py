@@ -32,6 +32,15 @@ def script_path(script: str) -> str:
 
 def run(script: str, *arguments: object, cwd: Path, status: int = 0, **variables: str) -> str:
     """Run a command in a fork that has Nerfstudio imported already, and give what it printed on both channels."""
+    found, printed = attempt(script, *arguments, cwd=cwd, **variables)
+    assert found == status, f"{script} {' '.join(map(str, arguments))}\n{printed[-6000:]}"
+    return printed
+
+
+def attempt(
+    script: str, *arguments: object, cwd: Path, kill_after_s: float | None = None, **variables: str
+) -> tuple[int, str]:
+    """Do the same, and give the exit status too, -9 for a command that was killed."""
     server = _server()
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         request = {
@@ -40,13 +49,13 @@ def run(script: str, *arguments: object, cwd: Path, status: int = 0, **variables
             "cwd": str(cwd),
             "variables": variables,
             "output": log.name,
+            "kill_after_s": kill_after_s,
         }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         answer = server.stdout.readline()
         printed = Path(log.name).read_text()
-    assert answer.strip() == str(status), f"{script} {' '.join(request['arguments'])}\n{printed[-6000:]}"
-    return printed
+    return int(answer), printed
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ns_talking.audio.base import AudioFeatures
+from ns_talking.utils.arrays import read_array
 from ns_talking.utils.files import write_json
 
 
@@ -38,7 +39,7 @@ def read_described(path: Path) -> AudioFeatures:
         FileNotFoundError: When the description is missing.
         ValueError: When the two do not fit together.
     """
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    values = read_array(path, mapped=True)
     description = path.with_suffix(".json")
     again = f"Extract the features again: run `ns-talking process` on the video with --audio-features {path.stem}."
     if not description.is_file():

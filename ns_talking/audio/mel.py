@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ns_talking.audio.base import AudioFeatures, TableWriter
 from ns_talking.audio.io import stream_audio
+from ns_talking.utils.arrays import read_array
 from ns_talking.utils.files import atomic_path
 
 _VERSION = 1
@@ -114,7 +115,7 @@ class MelFeatures:
         Raises:
             ValueError: When the table has another number of channels.
         """
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = read_array(path, mapped=True)
         if values.ndim != 2 or values.shape[1] != self.channels:
             raise ValueError(
                 f"{path} holds a table of shape {values.shape}, mel features have {self.channels} channels. "

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from ns_talking.utils.arrays import read_array
+
 WINDOWED_FILES: dict[str, str] = {
     "deepspeech": "aud_ds.npy",
     "esperanto": "aud_eo.npy",
@@ -94,7 +96,7 @@ def read_windowed(path: Path, name: str | None = None, rate_hz: float = 25.0) ->
             )
         name = names[0]
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = read_array(path, mapped=True)
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"{path} is not an array of audio windows ({error}). Extract the audio features again."

@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from ns_talking.data.format import FEATURES, FRAME_RATE_HZ, Portrait, PortraitFrame, Split
 from ns_talking.data.landmarks import eye_opening, scheme
+from ns_talking.utils.arrays import read_array
 
 TRAIN_TRANSFORMS = "transforms_train.json"
 TEST_TRANSFORMS = "transforms_val.json"
@@ -86,13 +87,31 @@ def read_ad_nerf(folder: Path) -> Portrait:
         ValueError: When a file does not fit the others.
     """
     folder = folder.expanduser().resolve()
+    try:
+        return _portrait(folder)
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{folder / TRAIN_TRANSFORMS} or what lies beside it is damaged ({reason}). Run their process.py --task 9 "
+            "again."
+        ) from error
+
+
+def _portrait(folder: Path) -> Portrait:
     contents: dict[Split, dict[str, Any]] = {"train": _read_json(folder / TRAIN_TRANSFORMS)}
     if (folder / TEST_TRANSFORMS).is_file():
         contents["test"] = _read_json(folder / TEST_TRANSFORMS)
     listed: list[tuple[int, Split, dict[str, Any]]] = sorted(
-        ((int(frame["img_id"]), split, frame) for split, content in contents.items() for frame in content["frames"]),
+        (
+            (_whole(frame["img_id"], folder), split, frame)
+            for split, content in contents.items()
+            for frame in content["frames"]
+        ),
         key=lambda item: item[0],
     )
+    numbers = [index for index, _, _ in listed]
+    if len(set(numbers)) != len(numbers) or min(numbers, default=0) < 0 or max(numbers, default=0) > 10**8:
+        raise ValueError(f"{folder / TRAIN_TRANSFORMS} lists images {min(numbers)} .. {max(numbers)}, some twice.")
     if not listed:
         raise ValueError(f"{folder / TRAIN_TRANSFORMS} lists no frames. Run their process.py --task 9 again.")
     indices = np.array([index for index, _, _ in listed])
@@ -112,7 +131,7 @@ def read_ad_nerf(folder: Path) -> Portrait:
         for index, split, _ in listed
     ]
     _existing(frames[0].parsing, "--task 4 (face parsing)")
-    poses = to_our_world(np.array([frame["transform_matrix"] for _, _, frame in listed], dtype=np.float64))
+    poses = to_our_world(np.array([_matrix(frame, folder) for _, _, frame in listed]))
     landmarks = _read_landmarks(folder / FILMED, indices, num_frames)
     files = {name: folder / file for name, file in FEATURE_FILES.items() if (folder / file).is_file()}
     files |= {path.stem: path for path in sorted((folder / FEATURES).glob("*.npy"))}
@@ -131,10 +150,34 @@ def read_ad_nerf(folder: Path) -> Portrait:
         head_poses=_fill_poses(indices, poses, num_frames),
         blink=_read_blink(folder, landmarks),
         audio=audio if audio.is_file() else None,
-        audio_frames=_audio_frames([frame for _, _, frame in listed], indices, num_frames),
+        audio_frames=_audio_frames([frame for _, _, frame in listed], indices, num_frames, folder),
         feature_files=files,
         image_layout="ad-nerf",
     )
+
+
+def _whole(value: Any, folder: Path) -> int:  # Any: JSON.
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or int(value) != value:
+        raise ValueError(
+            f"{folder / TRAIN_TRANSFORMS} names the image or sound {str(value)[:40]!r}, which is no number."
+        )
+    return int(value)
+
+
+def _matrix(frame: dict[str, Any], folder: Path) -> np.ndarray:  # Any: JSON.
+    try:
+        matrix = np.array(frame["transform_matrix"], dtype=np.float64)
+    except (ValueError, TypeError, KeyError):
+        matrix = np.zeros(0)
+    rotates = matrix.shape == (4, 4) and np.isfinite(matrix).all() and np.linalg.det(matrix[:3, :3]) > 0.5
+    if not rotates:
+        raise ValueError(
+            f"{folder / TRAIN_TRANSFORMS} gives image {str(frame['img_id'])[:20]} a pose that is no rotation with a "
+            "place. Run their process.py --task 9 again."
+        )
+    return matrix
 
 
 def _existing(path: Path, task: str) -> Path:
@@ -152,7 +195,8 @@ def _read_json(path: Path) -> dict[str, Any]:  # Any: JSON.
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Run their process.py --task 9 again.") from error
-    if not isinstance(content, dict) or any("img_id" not in frame for frame in content.get("frames", [{}])):
+    frames = content.get("frames", [{}]) if isinstance(content, dict) else None
+    if not isinstance(frames, list) or any(not isinstance(frame, dict) or "img_id" not in frame for frame in frames):
         raise ValueError(
             f"{path} does not name `img_id` for every frame, so it is not of the AD-NeRF family. "
             "For our own datasets use the dataparser `talking-portrait`."
@@ -161,6 +205,11 @@ def _read_json(path: Path) -> dict[str, Any]:  # Any: JSON.
 
 
 def _focal_px(content: dict[str, Any], width: int, height: int, path: Path) -> float:
+    names = ("cx", "cy", "focal_len", "fl_x", "camera_angle_x")
+    numbers = {name: content[name] for name in names if name in content}
+    odd = [name for name, value in numbers.items() if not isinstance(value, int | float) or not 0 < value < 1e6]
+    if odd:
+        raise ValueError(f"{path} says {odd[0]} = {str(numbers[odd[0]])[:40]}. Run their process.py --task 9 again.")
     centre = float(content.get("cx", width / 2)), float(content.get("cy", height / 2))
     if max(abs(centre[0] - width / 2), abs(centre[1] - height / 2)) > 1:
         raise ValueError(
@@ -215,9 +264,11 @@ def _fill_poses(indices: np.ndarray, poses: np.ndarray, num_frames: int) -> np.n
     return filled
 
 
-def _audio_frames(listed: list[dict[str, Any]], indices: np.ndarray, num_frames: int) -> np.ndarray | None:
+def _audio_frames(
+    listed: list[dict[str, Any]], indices: np.ndarray, num_frames: int, folder: Path
+) -> np.ndarray | None:
     """Place the sound of every frame: its `aud_id`, and that of the nearest listed frame moved along in between."""
-    audio = np.array([int(frame.get("aud_id", frame["img_id"])) for frame in listed])
+    audio = np.array([_whole(frame.get("aud_id", frame["img_id"]), folder) for frame in listed])
     if (audio == indices).all():
         return None
     nearest = np.abs(np.arange(num_frames)[:, None] - indices[None]).argmin(axis=1)
@@ -230,7 +281,7 @@ def _read_blink(folder: Path, landmarks: np.ndarray) -> np.ndarray:
     if (folder / ACTION_UNITS).is_file():
         values = _action_unit(folder / ACTION_UNITS) / CLOSED_INTENSITY
     elif (folder / BLENDSHAPES).is_file():
-        values = np.load(folder / BLENDSHAPES, allow_pickle=False)[:, _BLENDSHAPE_COLUMNS].mean(axis=1)
+        values = read_array(folder / BLENDSHAPES)[:, _BLENDSHAPE_COLUMNS].mean(axis=1)
     else:
         opening = eye_opening(landmarks, scheme("ibug68"))
         ratio = opening / np.nanquantile(opening, _OPEN_QUANTILE)

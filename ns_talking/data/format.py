@@ -29,11 +29,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ns_talking.utils.arrays import read_array
 from ns_talking.utils.files import write_json
 
 FORMAT_NAME = "ns-talking"
@@ -62,6 +63,8 @@ SUBJECT = "subject.json"
 REPORT = "report.html"
 
 Split = Literal["train", "test"]
+_LARGEST = 16_384
+"""Side of an image in px that is still believed."""
 
 
 class Region(IntEnum):
@@ -218,6 +221,18 @@ def read_portrait(folder: Path) -> Portrait:
     """
     folder = folder.expanduser().resolve()
     content = _read_transforms(folder)
+    try:
+        portrait = _portrait(folder, content)
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{folder / TRANSFORMS} is damaged ({reason}). Process the video again.") from error
+    check(portrait)
+    return portrait
+
+
+def _portrait(folder: Path, content: dict[str, Any]) -> Portrait:  # Any: JSON.
+    """Take a portrait from what its transforms.json says; whatever is odd in there raises."""
+    _check_numbers(folder / TRANSFORMS, content)
     num_frames = int(content["num_frames"])
     suffix, has_classes = ".png", (folder / CLASSES).is_dir()
     frames = [
@@ -232,7 +247,7 @@ def read_portrait(folder: Path) -> Portrait:
         for frame in content["frames"]
     ]
     audio = folder / AUDIO
-    portrait = Portrait(
+    return Portrait(
         folder=folder,
         width=int(content["w"]),
         height=int(content["h"]),
@@ -241,17 +256,37 @@ def read_portrait(folder: Path) -> Portrait:
         num_frames=num_frames,
         frames=frames,
         background=folder / BACKGROUND,
-        landmarks=_read_array(folder / LANDMARKS, num_frames),
+        landmarks=_read_array(folder / LANDMARKS, (num_frames, None, 3)),
         landmark_scheme=content["landmark_scheme"],
-        head_poses=_read_array(folder / HEAD_POSES, num_frames),
-        blink=_read_array(folder / BLINK, num_frames),
+        head_poses=_read_array(folder / HEAD_POSES, (num_frames, 4, 4)),
+        blink=_read_array(folder / BLINK, (num_frames,)),
         audio=audio if audio.is_file() else None,
         feature_files={name: folder / FEATURES / f"{name}.npy" for name in content["features"]},
         feature_identities=dict(content["features"]),
         bounds=(tuple(content["bounds"][0]), tuple(content["bounds"][1])),
     )
-    check(portrait)
-    return portrait
+
+
+def _check_numbers(path: Path, content: dict[str, Any]) -> None:  # Any: JSON.
+    """Refuse numbers that no dataset has, before memory is asked for by them."""
+    limits = {"w": (1, _LARGEST), "h": (1, _LARGEST), "num_frames": (1, 10**8), "fps": (1, 1000), "fl_x": (1e-3, 1e6)}
+    for name, (least, most) in limits.items():
+        value = content[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ValueError(f"{path} says {name} = {str(value)[:40]}, which no dataset has. Process the video again.")
+    try:
+        corners = np.array(content["bounds"], dtype=np.float64)
+    except (ValueError, TypeError):
+        corners = np.zeros(0)
+    if corners.shape != (2, 3) or not np.isfinite(corners).all() or not (corners[0] < corners[1]).all():
+        raise ValueError(f"{path} says bounds = {str(content['bounds'])[:60]}, which is no box. Process it again.")
+    for frame in content["frames"]:
+        place = Path(frame["file_path"])
+        if frame["split"] not in get_args(Split) or place.is_absolute() or ".." in place.parts:
+            raise ValueError(
+                f"{path} lists a frame {str(place)[:60]!r} of the part {str(frame['split'])[:20]!r}: parts are train "
+                "and test, and files lie inside the dataset. Process the video again."
+            )
 
 
 def check(portrait: Portrait) -> None:
@@ -295,20 +330,23 @@ def _read_transforms(folder: Path) -> dict[str, Any]:  # Any: JSON.
             f"{path} was not written by ns-talking, so time, landmarks and sound are missing. "
             "Process the video with `ns-talking process`, or name another dataparser, for example `ad-nerf`."
         )
-    if content["format_version"] > FORMAT_VERSION:
+    version = content.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format version {content['format_version']}, this ns-talking reads up to {FORMAT_VERSION}. "
+            f"{path} has format version {str(version)[:20]}, this ns-talking reads up to {FORMAT_VERSION}. "
             "Upgrade: pip install --upgrade ns-talking"
         )
     return content
 
 
-def _read_array(path: Path, num_frames: int) -> np.ndarray:
+def _read_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"The dataset lacks {path}. Run `ns-talking process` on the video again.")
-    array = np.load(path, allow_pickle=False)
-    if len(array) != num_frames:
+    array = read_array(path)
+    if array.ndim != len(shape) or any(want not in (None, side) for want, side in zip(shape, array.shape, strict=True)):
+        wanted = " x ".join("any" if side is None else str(side) for side in shape)
         raise ValueError(
-            f"{path} has {len(array)} rows, the clip has {num_frames} frames. Run `ns-talking process` again."
+            f"{path} has the shape {' x '.join(map(str, array.shape))}, the clip needs {wanted} (frames first). "
+            "Run `ns-talking process` again."
         )
     return array

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ns_talking.data.ad_nerf_format import TRAIN_TRANSFORMS, read_ad_nerf, to_our_world
 from ns_talking.data.format import read_portrait
+from ns_talking.utils.arrays import read_array
 
 
 def read_head_poses(path: Path) -> Float[np.ndarray, "frames 4 4"]:
@@ -32,8 +33,8 @@ def read_head_poses(path: Path) -> Float[np.ndarray, "frames 4 4"]:
             ".npy file [frames, 4, 4] or a .json file with cameras."
         )
     try:
-        poses = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _from_json(path)
-    except (ValueError, KeyError, TypeError) as error:
+        poses = read_array(path) if path.suffix == ".npy" else _from_json(path)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{path} cannot be read as head poses ({error}). Give an array [frames, 4, 4] as .npy, or JSON with "
             "`camera_path` or `frames`."

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ns_talking.driving.track import mirrored_indices
+from ns_talking.utils.arrays import read_array
 
 _MEDIAN_PAUSE_S, _SPREAD = 3.2, 0.55
 """Median time between two blinks, and the spread of its logarithm: about 15 blinks a minute. Bentivoglio et al.,
@@ -65,7 +66,7 @@ def read_blinks(path: Path) -> Float[np.ndarray, " frames"]:
             "file with one number per frame."
         )
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _table(path)
+        values = read_array(path) if path.suffix == ".npy" else _table(path)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as blinks ({error}). Give one number per frame, 0 to 1.") from error
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:

@@ -51,6 +51,37 @@ class Speech:
         return cls(**found)
 
 
+def check_camera_path(content: Any) -> None:  # Any: JSON.
+    """Refuse what is no camera path, before Nerfstudio stumbles over it.
+
+    Raises:
+        ValueError: When a key is missing, or holds something else than it should.
+    """
+    numbers = ("render_width", "render_height", "fps", "seconds")
+    if not isinstance(content, dict) or not isinstance(content.get("camera_path"), list) or not content["camera_path"]:
+        raise ValueError("The camera path lists no cameras. `ns-talking camera-path` and the viewer write such files.")
+    odd = [name for name in numbers if name in content and not _is_number(content[name], 1e-6, 1e6)]
+    odd += [name for name in numbers[:2] if not _is_number(content.get(name, 0), 1, 65_536)]
+    if not isinstance(content.get("camera_type", ""), str):
+        odd.append("camera_type")
+    if odd:
+        raise ValueError(f"The camera path says {odd[0]} = {str(content.get(odd[0]))[:40]}. Make it again.")
+    for number, camera in enumerate(content["camera_path"]):
+        matrix = camera.get("camera_to_world") if isinstance(camera, dict) else None
+        whole = isinstance(matrix, list) and len(matrix) == 16 and all(_is_number(value) for value in matrix)
+        if not whole or not _is_number(camera.get("fov", 1), 1e-6, 179.999):
+            raise ValueError(
+                f"Camera {number} of the camera path should have 16 numbers `camera_to_world` and an angle `fov` in "
+                "degrees. Make it again."
+            )
+        if not _is_number(camera.get("render_time", 0)):
+            raise ValueError(f"Camera {number} of the camera path has a `render_time` that is no number.")
+
+
+def _is_number(value: Any, least: float = -1e9, most: float = 1e9) -> bool:  # Any: JSON.
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
 def camera_path(
     track: DrivingTrack, frames: range, width: int, height: int, focal_px: float, speech: Speech
 ) -> dict[str, Any]:  # Any: JSON.

@@ -13,6 +13,7 @@ from ns_talking.audio.base import AudioFeatures, FeatureTable
 from ns_talking.audio.extractors import AUTO as AUTO
 from ns_talking.audio.extractors import PREFERRED, feature_extractor
 from ns_talking.audio.windowed import WINDOWED_FILES, read_windowed
+from ns_talking.utils.arrays import read_array
 
 
 def preferred_features(files: Mapping[str, Path]) -> str:
@@ -41,7 +42,7 @@ def read_features(name: str, path: Path) -> FeatureTable:
 
 def _holds_windows(path: Path) -> bool:
     """Tell by its axes whether a file holds windows that another tool cut."""
-    return path.is_file() and np.load(path, mmap_mode="r", allow_pickle=False).ndim == 3
+    return path.is_file() and read_array(path, mapped=True).ndim == 3
 
 
 def extract_features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ns_talking.evaluation.subject import Image
 from ns_talking.metrics.base import MEASURED_PX, Picture
 from ns_talking.process.faces import face_size
 from ns_talking.process.landmark_detectors import LandmarkDetector
+from ns_talking.utils.arrays import read_array
 from ns_talking.utils.files import atomic_path
 
 _NUM_SHAPES = 52
@@ -53,16 +55,16 @@ class FaceTable:
             finder: Finds them.
         """
         paths = folder / "points.npy", folder / "shapes.npy"
-        if not all(path.is_file() for path in paths):
+        wanted = (count, num_points, 3), (count, _NUM_SHAPES)
+        if not all(_holds(path, shape) for path, shape in zip(paths, wanted, strict=True)):
             with atomic_path(paths[0]) as first, atomic_path(paths[1]) as second:
-                points = _table(first, (count, num_points, 3))
-                shapes = _table(second, (count, _NUM_SHAPES))
+                points, shapes = _table(first, wanted[0]), _table(second, wanted[1])
                 for number, image in enumerate(images):
                     face = finder.look(image)
                     points[number] = np.nan if face.points is None else face.points
                     shapes[number] = np.nan if face.blendshapes is None else face.blendshapes
                 del points, shapes
-        return cls(*(np.load(path, mmap_mode="r") for path in paths))
+        return cls(*(read_array(path, mapped=True) for path in paths))
 
     def picture(self, number: int, image: Image) -> Picture:
         """Give a real frame with its face."""
@@ -73,4 +75,17 @@ class FaceTable:
 
 
 def _table(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # On a full disk, writing to a map kills the process; asking for the room first is an error.
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return table
+
+
+def _holds(path: Path, shape: tuple[int, ...]) -> bool:
+    """Tell whether an earlier run left a table of this shape."""
+    try:
+        return path.is_file() and read_array(path, mapped=True).shape == shape
+    except ValueError:
+        return False

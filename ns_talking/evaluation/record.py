@@ -100,12 +100,16 @@ def read_record(path: Path) -> list[RunRecord]:
         raise ValueError(f"{path} is not valid JSON ({error}). Evaluate again.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(f"{path} is no evaluation. Name the evaluation.json that `ns-talking evaluate` wrote.")
-    if content["version"] > VERSION:
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
         raise ValueError(
-            f"{path} has version {content['version']} of the schema, this ns-talking reads up to {VERSION}. "
+            f"{path} has version {str(version)[:20]} of the schema, this ns-talking reads up to {VERSION}. "
             "Upgrade: pip install --upgrade ns-talking"
         )
-    return [_run(entry) for entry in content["runs"]]
+    try:
+        return [_run(entry) for entry in content["runs"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Evaluate again.") from error
 
 
 def _run(entry: dict[str, Any]) -> RunRecord:

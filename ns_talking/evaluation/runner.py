@@ -7,6 +7,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -34,6 +36,7 @@ from ns_talking.process.landmark_detectors import LandmarkDetector
 from ns_talking.process.models import MODELS, find_model, installed_model
 from ns_talking.provenance.marking import Mark, make_mark
 from ns_talking.utils.files import atomic_path, write_json
+from ns_talking.utils.images import write_image
 from ns_talking.utils.progress import CONSOLE, progress
 from ns_talking.utils.registry import lookup
 from ns_talking.utils.source import commit
@@ -299,11 +302,15 @@ class Evaluation:
         path = folder / "row.json"
         if not path.is_file() or not (folder / "curves.npz").is_file():
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["key"] != key:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["key"] != key:
+                return None
+            with np.load(folder / "curves.npz", allow_pickle=False) as curves:
+                return MeasuredRow(RowRecord(**content["row"]), {entry: curves[entry] for entry in curves.files})
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            CONSOLE.print(f"What an earlier run left in {folder} is damaged, and measured again.", markup=False)
             return None
-        with np.load(folder / "curves.npz") as curves:
-            return MeasuredRow(RowRecord(**content["row"]), {entry: curves[entry] for entry in curves.files})
 
     def _keep(self, row: MeasuredRow, key: str) -> None:
         folder = self._work(file_name(row.record.name))
@@ -357,6 +364,5 @@ def file_name(row: str) -> str:
 
 
 def _write_image(path: Path, image: Image) -> None:
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        write_image(temporary, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])

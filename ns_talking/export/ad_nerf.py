@@ -21,6 +21,7 @@ from ns_talking.data.decoding import FrameDecoder
 from ns_talking.data.format import IMAGES, SUBJECT, Portrait, PortraitFrame, Region, Split, image_name
 from ns_talking.data.landmarks import scheme
 from ns_talking.utils.files import atomic_path, write_json
+from ns_talking.utils.images import write_image
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _COLOURS = np.zeros((len(Region), 3), dtype=np.uint8)
@@ -87,9 +88,7 @@ def _copy_unusable(portrait: Portrait, folder: Path) -> None:
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:
-    parameters = _JPEG if path.suffix == ".jpg" else []
-    if not cv2.imwrite(str(path), np.ascontiguousarray(image), parameters):
-        raise OSError(f"{path} could not be written. Is there room on the disk?")
+    write_image(path, image, _JPEG if path.suffix == ".jpg" else [])
 
 
 def _write_blink(path: Path, portrait: Portrait) -> None:

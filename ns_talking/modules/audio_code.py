@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ns_talking.modules.audio_encoder import AudioEncoderConfig
 from ns_talking.modules.lip_shape_fit import LipShapeFit, LipShapeFitConfig, LipShapeTraining, join_context
 from ns_talking.utils.device import upload
+from ns_talking.utils.mapped import release
 
 
 @dataclass
@@ -287,12 +288,18 @@ class AudioCode(nn.Module):
 
 _NO_CONTENT = 0.2
 """Sound whose channels spread less than this share of the clip's says nothing."""
-_STEPS_AT_ONCE = 65_536
+_STEPS_AT_ONCE = 4096
 
 
 def _statistics(values: Float[np.ndarray, "steps channels"]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every channel, read in parts, so that an hour of sound takes no more memory."""
-    parts = [values[at : at + _STEPS_AT_ONCE] for at in range(0, len(values), _STEPS_AT_ONCE)]
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(values)
-    variance = sum(np.square(part - mean).sum(axis=0) for part in parts) / len(values)
-    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+    total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    starts = range(0, len(values), _STEPS_AT_ONCE)
+    for start in starts:
+        total += values[start : start + _STEPS_AT_ONCE].sum(axis=0, dtype=np.float64)
+        release(values)
+    mean = total / len(values)
+    for start in starts:
+        squares += np.square(values[start : start + _STEPS_AT_ONCE] - mean).sum(axis=0)
+        release(values)
+    return mean.astype(np.float32), np.sqrt(squares / len(values)).astype(np.float32)

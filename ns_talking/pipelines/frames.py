@@ -12,11 +12,16 @@ from jaxtyping import Float, UInt8
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from ns_talking.driving.features import feature_values
 from ns_talking.driving.track import DrivingTrack
 from ns_talking.utils.backgrounds import covering
+from ns_talking.utils.mapped import release
 
 if TYPE_CHECKING:
     from ns_talking.pipelines.portrait import PortraitPipeline
+
+_FRAMES_IN_MEMORY = 250
+"""Frames whose audio features may stay in memory once they were read."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ def render_frames(
     for frame in frames:
         camera = lens.camera(track.head_poses[frame], frame / track.num_frames)
         outputs = pipeline.model.get_outputs_for_camera(camera)
+        if frame % _FRAMES_IN_MEMORY == 0:
+            release(feature_values(track.features))
         image = person(outputs) if transparent else outputs["rgb"]
         yield (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
 

@@ -100,4 +100,10 @@ class TrainingGuard:
 
 def _recorded_seconds(folder: Path) -> float:
     path = folder / TRAINING_RECORD
-    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else 0.0
+    if not path.is_file():
+        return 0.0
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (ValueError, KeyError, TypeError):
+        # A broken note about time is no reason not to train.
+        return 0.0

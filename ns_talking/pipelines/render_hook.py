@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
 
-from ns_talking.driving.camera_path import Speech
+from ns_talking.driving.camera_path import Speech, check_camera_path
 from ns_talking.pipelines.origin import portrait_origin
 from ns_talking.provenance.marking import Mark, make_mark
 from ns_talking.utils.backgrounds import covering, read_background
@@ -61,7 +61,7 @@ def _install_in(module: ModuleType) -> None:
     if hasattr(module, _INSTALLED):
         return
     wrappers = {
-        "get_path_from_json": _reading_speech,
+        "get_path_from_json": reading_speech,
         "get_interpolated_camera_path": _starting_where_the_frames_do,
         "get_spiral_path": _starting_where_the_frames_do,
         "_render_trajectory_video": _with_sound,
@@ -81,13 +81,16 @@ def _install_in(module: ModuleType) -> None:
     setattr(module, _INSTALLED, True)
 
 
-def _reading_speech(original: Callable[..., Cameras], module: ModuleType) -> Callable[..., Cameras]:
+def reading_speech(original: Callable[..., Cameras], module: ModuleType | None = None) -> Callable[..., Cameras]:
+    """Let Nerfstudio's reader of camera paths refuse what is none, and keep what the path says about the portrait."""
     del module
 
     @functools.wraps(original)
     def read(camera_path: dict[str, Any]) -> Cameras:  # Any: JSON.
+        check_camera_path(camera_path)
+        speech = Speech.of(camera_path)
         cameras = original(camera_path)
-        setattr(cameras, _SPEECH, Speech.of(camera_path))
+        setattr(cameras, _SPEECH, speech)
         return cameras
 
     return read

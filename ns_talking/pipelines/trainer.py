@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, Literal, NoReturn
 
 import torch
+import yaml
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from torch.cuda.amp.grad_scaler import GradScaler
 
@@ -18,7 +19,8 @@ from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.health import early, worrying
 from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
-from ns_talking.utils.files import absolute_path, atomic_path
+from ns_talking.utils.checkpoints import check_checkpoint
+from ns_talking.utils.files import absolute_path, atomic_path, write_text
 from ns_talking.utils.plain_errors import INTERRUPTED, end_plainly, report
 from ns_talking.utils.progress import CONSOLE
 
@@ -50,9 +52,11 @@ class PortraitTrainerConfig(TrainerConfig):
         super().print_to_terminal()
 
     def save_config(self) -> None:
-        """Write the config with its paths absolute, so that it works from every folder."""
+        """Write the config whole or not at all, with its paths absolute, so that it works from every folder."""
         self.output_dir = absolute_path(self.output_dir)
-        super().save_config()
+        path = self.get_base_dir() / "config.yml"
+        CONSOLE.log(f"Saving config to: {path}")
+        write_text(path, yaml.dump(self))
 
 
 class SteadyGradScaler(GradScaler):
@@ -189,8 +193,13 @@ class PortraitTrainer(Trainer):
             "scalers": self.grad_scaler.state_dict(),
         }
         self.guard.check_parameters(self.pipeline, step)
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        # Not among the checkpoints: Nerfstudio takes whatever lies there for one.
+        with atomic_path(path, workplace=self.base_dir) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:
+                # PyTorch stumbles over the archive that a full disk cut off, which hides why it was cut off.
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         self.guard.write(step + 1)
         if self.config.save_only_latest_checkpoint:
             for old in self.checkpoint_dir.glob("step-*.ckpt"):
@@ -203,6 +212,7 @@ def _check_checkpoint(folder: Path | None, step: int | None, file: Path | None) 
 
     Raises:
         FileNotFoundError: When there is none.
+        ValueError: When it is damaged.
     """
     if folder is not None:
         found = sorted(folder.glob("step-*.ckpt")) if folder.is_dir() else []
@@ -215,8 +225,11 @@ def _check_checkpoint(folder: Path | None, step: int | None, file: Path | None) 
                 f"There is no checkpoint {'step-*.ckpt' if step is None else f'of step {step}'} in {folder}. {there}"
                 f"{hint or ' Name the folder nerfstudio_models of a training.'}"
             )
-    elif file is not None and not file.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {file}. Name a file step-*.ckpt of a training.")
+        check_checkpoint(wanted[-1])
+    elif file is not None:
+        if not file.is_file():
+            raise FileNotFoundError(f"There is no checkpoint {file}. Name a file step-*.ckpt of a training.")
+        check_checkpoint(file)
 
 
 def _how_to_go_on(checkpoints: Path) -> str:

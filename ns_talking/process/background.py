@@ -18,6 +18,7 @@ from ns_talking.data.format import Region, image_name
 from ns_talking.process.frame_pool import in_threads, spread, usable_frames
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.images import write_image
 
 _NUM_FRAMES = 60
 _MARGIN = 17 / 512
@@ -64,9 +65,9 @@ class BackgroundStep:
         plate = fill_smoothly(plate, seen)
         residual = np.abs(stack.astype(np.int16) - plate).mean(axis=-1)
         with atomic_path(workspace.background) as path:
-            cv2.imwrite(str(path), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
+            write_image(path, cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
         with atomic_path(workspace.work("background_seen.png")) as path:
-            cv2.imwrite(str(path), seen.astype(np.uint8) * 255)
+            write_image(path, seen.astype(np.uint8) * 255)
         return {
             "frames": len(sample),
             "never_seen_share": round(float(1 - seen.mean()), 4),

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from ns_talking.data.landmarks import SCHEMES, LandmarkScheme
 from ns_talking.process.step import Workspace
+from ns_talking.utils.images import write_image
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,5 +96,4 @@ def write_png(path: Path, image: np.ndarray) -> None:
     Raises:
         OSError: When it cannot be written.
     """
-    if not cv2.imwrite(str(path), image, PNG_FAST):
-        raise OSError(f"{path} could not be written. Is the disk full?")
+    write_image(path, image, PNG_FAST)

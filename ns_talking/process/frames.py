@@ -18,6 +18,7 @@ from ns_talking.process.head_crop import Crop, fills_well, head_square, largest_
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.step import FPS, Clip, ProcessSettings, Progress, Workspace, atomic_folder
 from ns_talking.utils.files import write_json
+from ns_talking.utils.images import write_image
 from ns_talking.utils.registry import lookup
 from ns_talking.utils.video import VideoInfo, timed_frames, video_info
 
@@ -162,8 +163,7 @@ def _write_frame(path: Path, frame: np.ndarray, crop: Crop, width: int, height: 
     if part.shape[:2] != (height, width):
         shrinks = part.shape[0] > height
         part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    if not cv2.imwrite(str(path), cv2.cvtColor(part, cv2.COLOR_RGB2BGR), _JPEG):
-        raise OSError(f"{path} could not be written. Is the disk full?")
+    write_image(path, cv2.cvtColor(part, cv2.COLOR_RGB2BGR), _JPEG)
     return cv2.resize(part, (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
 
 

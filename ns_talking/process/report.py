@@ -21,7 +21,7 @@ from ns_talking.process.frame_pool import UsableFrames, spread, usable_frames
 from ns_talking.process.report_page import page
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
 from ns_talking.process.verdicts import VERDICTS, as_json
-from ns_talking.utils.files import atomic_path, write_json
+from ns_talking.utils.files import write_json, write_text
 from ns_talking.utils.html_page import Picture, Section, photo
 from ns_talking.utils.verdicts import Verdict
 
@@ -73,8 +73,7 @@ class ReportStep:
             tables=_tables(workspace, manifest),
             next_command=f"ns-train er-nerf --data {shlex.quote(str(workspace.folder))}",
         )
-        with atomic_path(workspace.report) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(workspace.report, text)
         counts = {level: sum(verdict.level == level for verdict in verdicts) for level in ("pass", "warn", "fail")}
         return {**counts, "lag_ms": round(facts.lag_s * 1000)}
 

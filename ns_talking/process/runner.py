@@ -17,7 +17,7 @@ from typing import Any
 from ns_talking.data.format import SUBJECT
 from ns_talking.process import STEPS
 from ns_talking.process.step import Progress, Step, Workspace
-from ns_talking.utils.files import sha256, write_json
+from ns_talking.utils.files import folder_sha256, sha256, write_json
 from ns_talking.utils.registry import lookup
 
 MANIFEST_VERSION = 1
@@ -113,7 +113,7 @@ def run_steps(
                 "settings": step.settings_key(workspace.settings),
                 "needs": list(step.needs),
                 "outputs": {
-                    str(path.relative_to(workspace.folder).as_posix()): _describe(path, with_hash=True)
+                    str(path.relative_to(workspace.folder).as_posix()): {**_measure(path), "sha256": _hash(path)}
                     for path in step.outputs(workspace)
                 },
                 "seconds": seconds,
@@ -155,10 +155,10 @@ def _open_manifest(workspace: Workspace, video: Mapping[str, Any], overwrite: bo
         return fresh
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["manifest_version"] == MANIFEST_VERSION and isinstance(manifest["steps"], dict)
+        known = manifest["manifest_version"] == MANIFEST_VERSION and _steps_are_sound(manifest["steps"])
         same_video = manifest["video"]["sha256"] == video["sha256"]
         name = manifest["video"]["name"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         manifest, known, same_video, name = fresh, False, False, ""
     if not known:
         if not overwrite:
@@ -178,6 +178,24 @@ def _open_manifest(workspace: Workspace, video: Mapping[str, Any], overwrite: bo
     return manifest
 
 
+def _steps_are_sound(steps: Any) -> bool:  # Any: JSON.
+    """Tell whether records of steps are what this version writes; outputs, which may be removed, lie in the folder."""
+    return all(
+        isinstance(entry["fingerprint"], str)
+        and isinstance(entry["seconds"], int | float)
+        and isinstance(entry["figures"], dict)
+        and _are_texts(entry["figures"].get("notes", []))
+        and _are_texts(entry["needs"])
+        and all(isinstance(recorded, dict) for recorded in entry["outputs"].values())
+        and not any(Path(name).is_absolute() or {"..", ""} & set(name.split("/")) for name in entry["outputs"])
+        for entry in steps.values()
+    )
+
+
+def _are_texts(values: Any) -> bool:  # Any: JSON.
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
 def _fingerprint(step: Step, workspace: Workspace, video_sha256: str, manifest: Mapping[str, Any]) -> str:
     content = {
         "step": step.name,
@@ -194,21 +212,26 @@ def _outputs_intact(workspace: Workspace, entry: Mapping[str, Any]) -> bool:
         path = workspace.folder / name
         if not path.exists():
             return False
-        found = _describe(path, with_hash=False)
-        if any(found[key] != recorded.get(key) for key in found):
+        measured = _measure(path)
+        # What is missing or of another size is known at once; a damaged file may have the old one. Datasets of earlier
+        # versions record no hash of folders.
+        if any(measured[key] != recorded.get(key) for key in measured):
+            return False
+        if "sha256" in recorded and _hash(path) != recorded["sha256"]:
             return False
     return True
 
 
-def _describe(path: Path, with_hash: bool) -> dict[str, Any]:
-    """Measure a file or a folder; files are hashed, folders counted."""
+def _measure(path: Path) -> dict[str, int]:
+    """Measure a file or a folder."""
     if path.is_dir():
         sizes = [entry.stat().st_size for entry in path.iterdir()]
         return {"files": len(sizes), "bytes": sum(sizes)}
-    described: dict[str, Any] = {"bytes": path.stat().st_size}
-    if with_hash:
-        described["sha256"] = sha256(path)
-    return described
+    return {"bytes": path.stat().st_size}
+
+
+def _hash(path: Path) -> str:
+    return folder_sha256(path) if path.is_dir() else sha256(path)
 
 
 def _forget(name: str, workspace: Workspace, manifest: dict[str, Any], registry: Mapping[str, str]) -> None:

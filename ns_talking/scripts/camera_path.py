@@ -13,7 +13,7 @@ from ns_talking.driving.camera_path import Speech, camera_path
 from ns_talking.driving.track import Pose, Silence
 from ns_talking.scripts.render import check_span
 from ns_talking.utils.backgrounds import read_background
-from ns_talking.utils.files import atomic_path
+from ns_talking.utils.files import write_text
 from ns_talking.utils.progress import CONSOLE
 
 
@@ -68,8 +68,7 @@ class CameraPath:
         lens = clip_lens(pipeline, self.size)
         speech = Speech(self.audio, self.pose, self.start_frame, self.background, self.silence)
         content = camera_path(track, frames, lens.width, lens.height, lens.focal_px, speech)
-        with atomic_path(self.output) as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+        write_text(self.output, json.dumps(content))
         video = self.output.with_suffix(".mp4")
         command = ["ns-render", "camera-path", "--load-config", config, "--camera-path-filename", self.output]
         CONSOLE.print(f"Wrote {self.output} ({len(frames)} cameras, {len(frames) / track.fps:.1f} s)")

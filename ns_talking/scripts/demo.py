@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ns_talking.utils.commands import environment, resolved, run, show
-from ns_talking.utils.files import absolute_path, sha256, write_json
+from ns_talking.utils.files import absolute_path, atomic_path, sha256, write_json
+from ns_talking.utils.images import write_image
 from ns_talking.utils.progress import CONSOLE, progress
 
 _RECORD = "done.json"
+_BEGUN = "begun.json"
+"""What a training that may have been interrupted was to be made of."""
 _METHOD = "er-nerf"
 _TIMESTAMP = "demo"
 _STEP = re.compile(r"^\s*(\d+) \(\d+(?:\.\d+)?%\)")
@@ -145,11 +148,15 @@ class Demo:
         if _reads(record) == self._wanted(speech=False):
             CONSOLE.print(f"Training: {self._run} is complete", soft_wrap=True)
             return
-        if self._run.exists():
+        checkpoints = self._run / "nerfstudio_models"
+        resume = _reads(self._run / _BEGUN) == self._wanted(speech=False) and any(checkpoints.glob("step-*.ckpt"))
+        if self._run.exists() and not resume:
             shutil.rmtree(self._run)
+        write_json(self._run / _BEGUN, self._wanted(speech=False))
         command = ["ns-train", _METHOD, "--data", str(self._data), "--output-dir", str(self._folder / "training")]
         command += ["--experiment-name", self.identity, "--timestamp", _TIMESTAMP, "--vis", "tensorboard"]
         command += ["--max-num-iterations", str(self.iterations), "--logging.local-writer.max-log-size", "0"]
+        command += ["--load-dir", str(checkpoints)] if resume else []
         _run_logged(command, self._folder / "training.log", "Training", self.iterations, "iterations")
         write_json(record, self._wanted(speech=False))
         CONSOLE.print(f"Training: {self._run}", soft_wrap=True)
@@ -207,7 +214,8 @@ class Demo:
                 advance()
         sheet = np.concatenate([tiles[index] for index in shown], axis=1)
         sheet = cv2.resize(sheet, None, fx=max(1, 256 // self.size), fy=max(1, 256 // self.size))
-        cv2.imwrite(str(self._sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        with atomic_path(self._sheet) as temporary:
+            write_image(temporary, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         mouth_db, shifted_db = (float(-10 * np.log10(np.mean(values))) for values in (errors, shifted_errors))
         return mouth_db, shifted_db
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ns_talking.evaluation.protocol import Protocol, read_protocol
 from ns_talking.process.landmarks import LANDMARKS
-from ns_talking.utils.files import atomic_path
+from ns_talking.utils.files import write_text
 from ns_talking.utils.progress import CONSOLE
 from ns_talking.utils.registry import lookup
 
@@ -114,8 +114,7 @@ class Evaluate:
             pipeline = load_portrait(path, self.data)
             evaluated = Evaluation(pipeline, config, path, protocol, detector, options).run()
         write_record(options.output / FILE, [evaluated.record])
-        with atomic_path(options.output / _PAGE) as temporary:
-            temporary.write_text(run_page(evaluated), encoding="utf-8")
+        write_text(options.output / _PAGE, run_page(evaluated))
         for table in console_tables(evaluated.record):
             CONSOLE.print(table)
         for reason, labels in missing_reasons(evaluated.record).items():
@@ -135,8 +134,7 @@ class Evaluate:
         output = self._folder()
         write_record(output / FILE, records, [dataclasses.asdict(group) for group in groups])
         links = [Path(os.path.relpath(run.folder / _PAGE, output)).as_posix() for run in runs]
-        with atomic_path(output / _PAGE) as temporary:
-            temporary.write_text(comparison_page(runs, groups, row, links), encoding="utf-8")
+        write_text(output / _PAGE, comparison_page(runs, groups, row, links))
         CONSOLE.print(comparison_table(groups, records[0].figures, row))
         _say(f"Wrote {output / FILE} and {output / _PAGE}")
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,6 +26,7 @@ from ns_talking.utils.files import sha256
 from ns_talking.utils.media import file_start_s, open_media
 from ns_talking.utils.paste_back import PasteBack
 from ns_talking.utils.progress import CONSOLE, progress
+from ns_talking.utils.resumable_video import ResumableVideoWriter
 from ns_talking.utils.video import VideoWriter, video_info
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from ns_talking.pipelines.frames import Lens
     from ns_talking.pipelines.portrait import PortraitPipeline
 
+_NOT_SEEN = ("load_config", "data", "output", "contact_sheet", "mark", "certificate", "private_key", "end")
+"""Options that change no picture, or are hashed by what they stand for."""
 UNMARKED = "unmarked.jsonl"
 """Log, beside the config, of the videos that were rendered without a mark."""
 
@@ -127,18 +131,20 @@ class Render:
             if self.mark:
                 origin = portrait_origin(pipeline, composite=paste is not None)
                 mark = make_mark(origin, self.certificate, self.private_key)
-            images = self._images(pipeline, track, frames, lens)
-            if paste is not None:
-                images = paste.pasted(images, track.source_frames[frames.start : frames.stop].tolist())
-            started_s = time.monotonic()
-            with (
-                self._writer(width, height, track.fps, frames.start, mark) as writer,
-                progress("Rendering", total=len(frames), unit="frames") as advance,
-            ):
+            writer = self._writer(pipeline, width, height, track.fps, frames, mark)
+            with writer, progress("Rendering", total=len(frames), unit="frames") as advance:
+                left = frames[writer.num_frames :]
+                if writer.num_frames:
+                    CONSOLE.print(f"Going on after {writer.num_frames / track.fps:.1f} s that an earlier run rendered.")
+                    advance(writer.num_frames)
+                images = self._images(pipeline, track, left, lens)
+                if paste is not None:
+                    images = paste.pasted(images, track.source_frames[left.start : left.stop].tolist())
+                started_s = time.monotonic()
                 for image in images:
                     writer.write(image)
                     advance()
-            rate = len(frames) / (time.monotonic() - started_s)
+            rate = len(left) / (time.monotonic() - started_s)
         CONSOLE.print(
             f"Wrote {self.output} ({len(frames) / track.fps:.1f} s, {width} x {height} px, {track.fps:g} fps; "
             f"rendered at {rate:.1f} frames/s)"
@@ -174,19 +180,38 @@ class Render:
         return images
 
     def _writer(
-        self, width: int, height: int, fps: float, first: int, mark: Mark | None
-    ) -> VideoWriter | PngSequenceWriter:
+        self, pipeline: PortraitPipeline, width: int, height: int, fps: float, frames: range, mark: Mark | None
+    ) -> ResumableVideoWriter | VideoWriter | PngSequenceWriter:
         with open_media(self.audio) as container:
-            start_s = file_start_s(container) + first / fps
+            start_s = file_start_s(container) + frames.start / fps
         if self._transparent:
             if mark is not None and self.output.suffix == "":
                 CONSOLE.print(
                     "PNG files carry no mark: say where you show them that they are synthetic.", style="yellow"
                 )
             return transparent_writer(self.output, width, height, fps, self.audio, self.crf, start_s, "", mark)
-        return VideoWriter(
-            self.output, width, height, fps, self.audio, self.crf, audio_start_s=start_s, comment="", mark=mark
-        )
+
+        def part(path: Path) -> VideoWriter:
+            return VideoWriter(path, width, height, fps, None, self.crf, comment="")
+
+        def whole(path: Path, kind: type[VideoWriter]) -> VideoWriter:
+            return kind(path, width, height, fps, self.audio, self.crf, audio_start_s=start_s, comment="", mark=mark)
+
+        return ResumableVideoWriter(self.output, fps, part, whole, self._content(pipeline, frames))
+
+    def _content(self, pipeline: PortraitPipeline, frames: range) -> dict[str, Any]:  # Any: JSON.
+        """Name all that the pictures depend on."""
+        from ns_talking.pipelines.origin import weights_digest
+
+        options = {name: value for name, value in vars(self).items() if name not in _NOT_SEEN}
+        files = {name: Path(str(value)) for name, value in options.items()}
+        return {
+            "options": {name: str(value) for name, value in options.items()},
+            "files": {name: sha256(path) for name, path in files.items() if path.is_file()},
+            "portrait": [weights_digest(pipeline.state_dict()), pipeline.clip.digest],
+            "frames": [frames.start, frames.stop],
+            "versions": {name: version(name) for name in ("ns-talking", "torch", "av")},
+        }
 
     def _note_unmarked(self) -> None:
         """Write down that a video left without its mark, where the portrait is."""

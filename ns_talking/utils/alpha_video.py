@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.images import write_image
 from ns_talking.utils.video import MADE_BY, VideoMark, VideoWriter
 
 TRANSPARENT_SUFFIXES = (".mov", ".webm", "")
@@ -89,9 +90,7 @@ class PngSequenceWriter:
         Raises:
             OSError: When the file cannot be written.
         """
-        path = self._folder / f"{self.num_frames:06d}.png"
-        if not cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGBA2BGRA)):
-            raise OSError(f"{path} cannot be written. Is the disk full?")
+        write_image(self._folder / f"{self.num_frames:06d}.png", cv2.cvtColor(frame, cv2.COLOR_RGBA2BGRA))
         self.num_frames += 1
 
 

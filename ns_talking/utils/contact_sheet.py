@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.images import write_image
 from ns_talking.utils.video import read_frames
 
 
@@ -48,8 +49,7 @@ def write_contact_sheet(video: Path, num_frames: int, output: Path, fps: float =
     """
     sheet = contact_sheet(video, num_frames, fps=fps)
     with atomic_path(output) as temporary:
-        encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-        temporary.write_bytes(encoded.tobytes())
+        write_image(temporary, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
 def _tile(

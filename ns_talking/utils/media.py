@@ -65,7 +65,8 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 def sound_stream(container: InputContainer) -> AudioStream | None:
     """Find the sound of a file, the best stream where there are several."""
     stream = container.streams.best("audio")
-    return stream if isinstance(stream, AudioStream) else None
+    # A damaged header leaves a stream that nothing can decode, and that PyAV knows no rate of.
+    return stream if isinstance(stream, AudioStream) and getattr(stream, "rate", None) else None
 
 
 def stream_start_s(stream: Stream) -> float:
@@ -108,7 +109,7 @@ def stream_samples(
         stream = sound_stream(container)
         if stream is None:
             raise ValueError(f"{path} has no sound track. Name a file with sound.")
-        source_rate = stream.rate
+        source_rate = _believed(stream.rate, path)
         rate = sample_rate or source_rate
         timed = _timed_samples(container, stream, path, num_channels, start_s)
         limit = None if duration_s is None else round(duration_s * rate)
@@ -134,7 +135,14 @@ def source_format(path: Path) -> tuple[int, int]:
         stream = sound_stream(container)
         if stream is None:
             raise ValueError(f"{path} has no sound track. Name a file with sound.")
-        return stream.rate, stream.channels
+        return _believed(stream.rate, path), stream.channels
+
+
+def _believed(rate: int, path: Path) -> int:
+    """Refuse a rate that no sound has; memory is asked for by it."""
+    if not 1_000 <= rate <= 1_000_000:
+        raise ValueError(f"{path} says that its sound has {rate} samples a second, so it is damaged. Export it again.")
+    return rate
 
 
 def _timed_samples(

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.error import InvalidDataError
+from av.error import DecoderNotFoundError, InvalidDataError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
@@ -124,8 +124,7 @@ def read_frames(
         FileNotFoundError: When there is no such file.
         ValueError: When it holds no video, or not one frame can be decoded.
     """
-    for _, frame in timed_frames(path, fps, start_s, max_seconds):
-        yield frame
+    yield from (frame for _, frame in timed_frames(path, fps, start_s, max_seconds))
 
 
 def timed_frames(
@@ -142,8 +141,7 @@ def timed_frames(
         step_s = 1 / float(stream.average_rate or stream.guessed_rate or fps)
         for frame in _decoded(container, stream, path):
             time_s = frame.time if frame.time is not None else end_s
-            if start_s is None:
-                start_s = time_s
+            start_s = time_s if start_s is None else start_s
             if last is not None:
                 between = (last_s + time_s) / 2
                 # A microsecond decides ties, which rounding would decide at random, for the frame already on show.
@@ -238,7 +236,7 @@ class VideoWriter:
             stack.callback(self._container.close)
             self._container.metadata.update(self._metadata)
             self._open_pictures()
-            self._sound = None if self._audio is None else _Sound(self, self._audio)
+            self._open_sound()
             self._stack = stack.pop_all()
         return self
 
@@ -253,8 +251,7 @@ class VideoWriter:
                 raise ValueError(f"No frame was written to {self.path}, so there is no video.")
             if self._sound is not None:
                 self._sound.advance(self.num_frames / self._rate, last=True)
-            self._container.mux(self._pictures.encode(None))
-        return None
+            self._finish_pictures()
 
     def _sign(self, path: Path, kind: object, error: BaseException | None, traceback: object) -> None:
         """Mark the closed file, unless there was an error."""
@@ -296,6 +293,12 @@ class VideoWriter:
         assert isinstance(stream, VideoStream)
         self._fit(stream, "yuv420p")
         self._pictures = stream
+
+    def _finish_pictures(self) -> None:
+        self._container.mux(self._pictures.encode(None))
+
+    def _open_sound(self) -> None:
+        self._sound = None if self._audio is None else _Sound(self, self._audio)
 
     def _fit(self, stream: VideoStream, pixel_format: str) -> None:
         height, width = self._size
@@ -378,6 +381,8 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
             if packet is None:
                 break
             yield from packet.decode()
+        except DecoderNotFoundError:
+            raise ValueError(f"{path} is encoded in a way that FFmpeg cannot decode. Export it as mp4.") from None
         except InvalidDataError:
             num_damaged += 1
             if num_damaged > 1000:

@@ -149,3 +149,12 @@ def test_real_speech_is_read(shared: Path) -> None:
     broadcast = read_audio(shared / "clips/broadcast_71s.mp4", duration_s=5.0)
     assert len(broadcast) == 80000
     assert 0.01 < broadcast.std() < 0.5
+
+
+def test_a_rate_that_no_sound_has_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros(800, np.float32))
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[24:28] = (2_000_000_000).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.wav says that its sound has 2000000000 samples a second"):
+        read_audio(tmp_path / "a.wav")
