@@ -234,7 +234,9 @@ class Evaluation:
 
     def _marked(self, composite: bool) -> Mark:
         origin = portrait_origin(self._pipeline, composite)
-        self._mark = make_mark(origin) if self._mark is None else dataclasses.replace(self._mark, origin=origin)
+        made = make_mark(origin) if self._mark is None else dataclasses.replace(self._mark, origin=origin)
+        # What is measured, or compared with real frames in one picture, stays as it was rendered.
+        self._mark = dataclasses.replace(made, watermark=False)
         return self._mark
 
     def _with_cost(self, subject: Subject, row: MeasuredRow, sound: Path | None) -> MeasuredRow:

@@ -29,6 +29,7 @@ from nerfstudio.cameras.cameras import Cameras
 from ns_talking.driving.camera_path import Speech, check_camera_path
 from ns_talking.pipelines.origin import portrait_origin
 from ns_talking.provenance.marking import Mark, make_mark
+from ns_talking.provenance.unmarked import NO_MARK, no_mark_wanted, note_unmarked
 from ns_talking.utils.backgrounds import covering, read_background
 from ns_talking.utils.media import file_start_s, open_media
 from ns_talking.utils.progress import CONSOLE
@@ -149,7 +150,7 @@ def _with_sound(original: Callable[..., None], module: ModuleType) -> Callable[.
         media = module.media
         with tempfile.TemporaryDirectory(prefix="ns-talking-", ignore_cleanup_errors=True) as folder:
             sound = _drive(pipeline, cameras, float(rate), Path(folder) / "features.npy")
-            mark = make_mark(portrait_origin(pipeline))
+            mark = None if no_mark_wanted() else make_mark(portrait_origin(pipeline))
             module.media = _like(media, VideoWriter=functools.partial(_Writer, sound, mark, media.to_uint8))
             try:
                 original(*arguments, **options)
@@ -213,6 +214,15 @@ def _on_the_files_clock(audio: Path, start_s: float) -> float:
         return file_start_s(container) + start_s
 
 
+def _config_folder() -> Path | None:
+    """Find the folder of the config that the running command was given."""
+    words = [part for word in sys.argv for part in word.split("=", 1)]
+    for option, value in zip(words, words[1:], strict=False):
+        if option.replace("_", "-") == "--load-config" and Path(value).is_file():
+            return Path(value).parent
+    return None
+
+
 def _like(module: Any, **changed: Any) -> SimpleNamespace:  # Any: modules, and whatever they hold.
     """Stand in for a module with some of its names changed."""
     return SimpleNamespace(**vars(module) | changed)
@@ -224,7 +234,7 @@ class _Writer:
     def __init__(
         self,
         sound: tuple[Path, float] | tuple[None, None],
-        mark: Mark,
+        mark: Mark | None,
         to_uint8: Callable[[np.ndarray], np.ndarray],
         path: Path,
         shape: tuple[int, int],
@@ -232,7 +242,8 @@ class _Writer:
     ) -> None:
         self._to_uint8 = to_uint8
         audio, start_s = sound
-        self._writer = VideoWriter(path, shape[1], shape[0], fps, audio, audio_start_s=start_s, mark=mark)
+        self._writer = VideoWriter(path, shape[1], shape[0], fps, audio, audio_start_s=start_s, comment="", mark=mark)
+        self._path, self._marked = Path(path), mark is not None
 
     def __enter__(self) -> _Writer:
         self._writer.__enter__()
@@ -241,7 +252,10 @@ class _Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return self._writer.__exit__(kind, error, traceback)
+        answer = self._writer.__exit__(kind, error, traceback)
+        if error is None and not self._marked:
+            note_unmarked(self._path, _config_folder() or self._path.parent, NO_MARK)
+        return answer
 
     def add_image(self, image: np.ndarray) -> None:
         self._writer.write(self._to_uint8(image))

@@ -1,4 +1,4 @@
-"""The mark of a synthetic video: a signed C2PA manifest that says what made it, and a plain comment.
+"""The mark of a synthetic video: a signed C2PA manifest that says what made it, a plain comment, and a watermark.
 
 Source:
     C2PA Technical Specification 2.x (actions, digital source types, BMFF hash); the types are IPTC's. The assertion
@@ -8,13 +8,18 @@ Source:
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from ns_talking.provenance.c2pa_library import c2pa_library, offline_context
 from ns_talking.provenance.certificate import Credential, credential
+from ns_talking.provenance.watermark import imprint, payload_of
 from ns_talking.utils.files import atomic_path
 from ns_talking.utils.progress import CONSOLE
 from ns_talking.utils.video import MADE_BY
@@ -53,7 +58,19 @@ class Mark:
 
     origin: Origin
     signer: Credential | None
-    """None where this platform cannot sign; then the comment is all there is."""
+    """None where this platform cannot sign; then comment and watermark are all there is."""
+    watermark: bool = True
+    """Whether the pictures carry the watermark; not those that are measured."""
+
+    @property
+    def payload(self) -> int:
+        """The 32 bits of the watermark: they tell the portrait, by its weights, and stand in the manifest."""
+        made = self.origin
+        return payload_of(made.hashes.get("weights") or json.dumps([made.method, dict(made.hashes)], sort_keys=True))
+
+    def imprint(self, frame: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width channels"]:
+        """Put the watermark into a frame, if it is wanted."""
+        return imprint(frame, self.payload) if self.watermark else frame
 
     @property
     def comment(self) -> str:
@@ -75,7 +92,8 @@ class Mark:
         c2pa = c2pa_library()
         try:
             with atomic_path(path) as signed:
-                _sign(c2pa, self.signer, manifest(self.origin, title, media), path, signed)
+                content = manifest(self.origin, title, media, self.payload if self.watermark else None)
+                _sign(c2pa, self.signer, content, path, signed)
         except c2pa.C2paError as error:
             _warn(f"The video could not be signed ({error}); its plain metadata alone say that it is synthetic.")
 
@@ -115,17 +133,20 @@ def make_mark(origin: Origin, certificate: Path | None = None, private_key: Path
     return Mark(origin, signer)
 
 
-def manifest(origin: Origin, title: str, media: str = "video/mp4") -> dict[str, Any]:
+def manifest(origin: Origin, title: str, media: str = "video/mp4", watermark: int | None = None) -> dict[str, Any]:
     """Say in C2PA's words what made a video.
 
     Args:
         origin: What it was made with and from.
         title: Name of the file.
         media: Its media type.
+        watermark: Payload of the watermark in its pictures, if there is one.
     """
     agent = {"name": "ns-talking", "version": version()}
     created = {"action": "c2pa.created", "digitalSourceType": origin.source_type, "softwareAgent": agent}
     details: dict[str, Any] = {"generator": agent, "method": origin.method, "sha256": dict(origin.hashes)}
+    if watermark is not None:
+        details["watermark"] = f"{watermark:08x}"
     if origin.subject:
         details["subject"] = dict(origin.subject)
     return {

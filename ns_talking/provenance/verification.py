@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 
 from ns_talking.provenance.c2pa_library import c2pa_library, offline_context
+from ns_talking.provenance.look import look_for_watermark
 from ns_talking.provenance.marking import COMPOSITE, SYNTHETIC
 from ns_talking.utils.media import open_media
 from ns_talking.utils.video import MADE_BY
 
-Status = Literal["marked", "altered", "metadata", "unmarked"]
+Status = Literal["marked", "altered", "metadata", "watermark", "unmarked"]
 _HARMLESS = {"signingCredential.untrusted"}
 """Failures that say nothing about the file: nobody vouches for who signed it."""
 
@@ -26,8 +27,9 @@ class Finding:
 
     status: Status
     """`marked`: a manifest calls it synthetic, and the file is as it was signed. `altered`: there is a manifest, but
-    the file or the manifest was changed or cut. `metadata`: the plain comment alone calls it synthetic. `unmarked`:
-    nothing calls it synthetic, which does not mean that it is real."""
+    the file or the manifest was changed or cut. `metadata`: the plain comment calls it synthetic, with the watermark
+    or without. `watermark`: the watermark in the pictures alone does. `unmarked`: nothing calls it synthetic, which
+    does not mean that it is real."""
     trusted: bool = False
     """Whether the signer's certificate is on a trust list of the library."""
     signer: str = ""
@@ -42,6 +44,10 @@ class Finding:
     """What does not match, in the library's words."""
     comment: str = ""
     """The plain comment in the metadata."""
+    watermark: str = ""
+    """Payload of the watermark in the pictures, 8 hexadecimal digits; empty where none was found or looked for."""
+    watermark_score: float = 0.0
+    """Its correlation in standard deviations of noise."""
 
 
 def examine(path: Path) -> Finding:
@@ -77,6 +83,21 @@ def examine(path: Path) -> Finding:
             return Finding("metadata" if MADE_BY in (comment or "") else "unmarked", problems=(problem,))
         return Finding("altered", problems=(str(error),), comment=comment or "")
     return _judged(store, comment or "")
+
+
+def with_watermark(finding: Finding, path: Path) -> Finding:
+    """Look for the watermark in the pictures as well; seconds.
+
+    A video whose pictures cannot be decoded keeps what was found, with the reason among its problems.
+    """
+    try:
+        seen = look_for_watermark(path)
+    except ValueError as error:
+        return replace(finding, problems=(*finding.problems, f"The watermark could not be looked for: {error}"))
+    if seen is None:
+        return finding
+    status: Status = "watermark" if finding.status == "unmarked" else finding.status
+    return replace(finding, status=status, watermark=f"{int(seen['payload']):08x}", watermark_score=seen["score"])
 
 
 def _judged(store: Mapping[str, Any], comment: str) -> Finding:

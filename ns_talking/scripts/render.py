@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +17,7 @@ from jaxtyping import UInt8
 from ns_talking.audio.io import read_audio
 from ns_talking.provenance.certificate import credential
 from ns_talking.provenance.marking import Mark, make_mark
+from ns_talking.provenance.unmarked import UNMARKED, note_unmarked
 from ns_talking.utils.alpha_video import PngSequenceWriter, check_transparent, transparent_writer
 from ns_talking.utils.backgrounds import covering, is_video, read_background, video_background
 from ns_talking.utils.contact_sheet import write_contact_sheet
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
     from ns_talking.pipelines.frames import Lens
     from ns_talking.pipelines.portrait import PortraitPipeline
 
-_NOT_SEEN = ("load_config", "data", "output", "contact_sheet", "mark", "certificate", "private_key", "end")
+_NOT_SEEN = ("load_config", "data", "output", "contact_sheet", "certificate", "private_key", "end")
 """Options that change no picture, or are hashed by what they stand for."""
-UNMARKED = "unmarked.jsonl"
-"""Log, beside the config, of the videos that were rendered without a mark."""
-
 
 @dataclass
 class Render:
@@ -93,8 +89,9 @@ class Render:
     contact_sheet: Path | None = None
     """PNG to write with 24 frames of the video and their times."""
     mark: bool = True
-    """Say in the video, by a signed C2PA manifest and plain metadata, that it is synthetic. With `--no-mark` the duty
-    to say so, which many countries have by law, is yours alone; that is noted in unmarked.jsonl beside the config."""
+    """Say in the video, by a signed C2PA manifest, plain metadata and a watermark, that it is synthetic. With
+    `--no-mark` the duty to say so, which many countries have by law, is yours alone; that is noted in unmarked.jsonl
+    beside the config."""
     certificate: Path | None = None
     """PEM file with your certificate chain to sign with; left out, what NS_TALKING_CERTIFICATE names, else a
     certificate made on this machine, which readers call untrusted."""
@@ -107,7 +104,7 @@ class Render:
         from ns_talking.pipelines.control import controlled
         from ns_talking.pipelines.frames import clip_lens, frames_between
         from ns_talking.pipelines.origin import portrait_origin
-        from ns_talking.scripts.loading import load_portrait
+        from ns_talking.scripts.loading import find_config, load_portrait
 
         pipeline = load_portrait(self.load_config, self.data)
         paste = None
@@ -150,7 +147,7 @@ class Render:
             f"rendered at {rate:.1f} frames/s)"
         )
         if not self.mark:
-            self._note_unmarked()
+            note_unmarked(self.output, find_config(self.load_config).parent, "--no-mark")
         if self.contact_sheet is not None:
             write_contact_sheet(self.output, len(frames), self.contact_sheet, track.fps)
             CONSOLE.print(f"Wrote {self.contact_sheet}")
@@ -197,7 +194,7 @@ class Render:
         def whole(path: Path, kind: type[VideoWriter]) -> VideoWriter:
             return kind(path, width, height, fps, self.audio, self.crf, audio_start_s=start_s, comment="", mark=mark)
 
-        return ResumableVideoWriter(self.output, fps, part, whole, self._content(pipeline, frames))
+        return ResumableVideoWriter(self.output, fps, part, whole, self._content(pipeline, frames), mark)
 
     def _content(self, pipeline: PortraitPipeline, frames: range) -> dict[str, Any]:  # Any: JSON.
         """Name all that the pictures depend on."""
@@ -212,26 +209,6 @@ class Render:
             "frames": [frames.start, frames.stop],
             "versions": {name: version(name) for name in ("ns-talking", "torch", "av")},
         }
-
-    def _note_unmarked(self) -> None:
-        """Write down that a video left without its mark, where the portrait is."""
-        from ns_talking.scripts.loading import find_config
-
-        CONSOLE.print(
-            f"{self.output} does not say that it is synthetic (--no-mark). Saying so where you show it is up to you.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
-        log = find_config(self.load_config).parent / UNMARKED
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        entry = {
-            "time": now,
-            "video": self.output.name,
-            "sha256": sha256(self.output) if self.output.is_file() else None,
-        }
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
 
     def _check(self) -> None:
         """Refuse what cannot work before the seconds that loading takes."""

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from ns_talking.utils.files import sha256, write_json
 from ns_talking.utils.progress import CONSOLE
-from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video import VideoMark, VideoWriter
 
 PART_FRAMES = 250
 """Frames in a part: as many as x264 puts between two key frames anyway, so that parts cost nothing."""
@@ -43,18 +43,20 @@ class ResumableVideoWriter:
         writer: Callable[[Path], VideoWriter],
         joined: Callable[[Path, type[VideoWriter]], VideoWriter],
         content: Mapping[str, Any],  # Any: JSON.
+        mark: VideoMark | None = None,
     ) -> None:
         """Say what to write.
 
         Args:
             path: The mp4.
             fps: Frames per second.
-            writer: Makes the writer of a part, without sound and mark.
+            writer: Makes the writer of a part, without sound or mark.
             joined: Makes the writer of the video, of the given type, with sound and mark.
             content: All that the pictures depend on; parts of another content are thrown away.
+            mark: Puts the watermark into the pictures, which are joined without being encoded again.
         """
         self.path, self.num_frames = path, 0
-        self._fps = fps
+        self._fps, self._mark = fps, mark
         self._part_writer, self._joined, self._content = writer, joined, json.loads(json.dumps(content))
         self.folder = path.with_name(f".{path.stem}.unfinished")
         self._parts: list[Path] = []
@@ -120,7 +122,7 @@ class ResumableVideoWriter:
         if self._part is None:
             self._part = self._part_writer(self.folder / "new.mp4")
             self._part.__enter__()
-        self._part.write(frame)
+        self._part.write(frame if self._mark is None else self._mark.imprint(frame))
         self.num_frames += 1
         if self._part.num_frames == PART_FRAMES:
             self._finish_part()

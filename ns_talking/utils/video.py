@@ -50,6 +50,9 @@ class VideoMark(Protocol):
         """Comment in the metadata."""
         ...
 
+    def imprint(self, frame: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width channels"]:
+        """Put the watermark into a frame."""
+
     def apply(self, path: Path, title: str) -> None:
         """Sign the finished file in its place, under the name that it will have."""
         ...
@@ -203,7 +206,7 @@ class VideoWriter:
             sample_rate: Rate of `audio` in Hz when it is samples.
             title: Title in the metadata.
             comment: Comment in the metadata; empty for none.
-            mark: Signs the file before it appears, and gives the comment.
+            mark: Puts a watermark into the frames, signs the file before it appears, and gives the comment.
 
         Raises:
             ValueError: When the name does not end in .mp4, or a number is out of range.
@@ -269,6 +272,8 @@ class VideoWriter:
                 f"Frame {self.num_frames} is {frame.dtype} {frame.shape}, the video was opened for uint8 "
                 f"{(*self._size, self.channels)}."
             )
+        if self._mark is not None:
+            frame = self._mark.imprint(frame)
         height, width = self._size
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-_MAX_MEMORY = 3 << 30
-_MAX_CPU_S = 100
-_MAX_FILE = 1 << 30
+from ns_talking.utils.limits import limit_resources
 
 
 def main() -> None:
     """Decode, and end with 1 and a sentence on standard error where that cannot be done."""
-    _limit()
+    limit_resources()
     from ns_talking.audio.io import read_audio, write_wav
     from ns_talking.viewer.sounds import MAX_SECONDS
 
@@ -25,21 +23,6 @@ def main() -> None:
     except (ValueError, OSError, MemoryError) as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         sys.exit(1)
-
-
-def _limit() -> None:
-    """Bound memory, time and file size where the system can; Windows cannot."""
-    try:
-        import resource
-    except ImportError:
-        return
-    for kind, most in (
-        (resource.RLIMIT_AS, _MAX_MEMORY),
-        (resource.RLIMIT_CPU, _MAX_CPU_S),
-        (resource.RLIMIT_FSIZE, _MAX_FILE),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
 
 
 if __name__ == "__main__":

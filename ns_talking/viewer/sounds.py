@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from ns_talking.utils.limits import run_limited
+
 MAX_UPLOAD_MB = 200
 """Files above this size are refused."""
 MAX_SECONDS = 1200.0
 """Longer sound is cut off."""
 _RATE_HZ = 48_000
-_TIMEOUT_S = 120
+_TIMEOUT_S = 120.0
 _MP3_BITS_PER_S = 48_000
 
 
@@ -63,17 +63,10 @@ def store_upload(name: str, content: bytes, folder: Path) -> Path:
     with tempfile.NamedTemporaryFile(prefix="upload-", suffix=".bin", dir=folder) as source:
         source.write(content)
         source.flush()
-        command = [sys.executable, "-m", "ns_talking.viewer.decode", source.name, str(target)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise ValueError(
-                f"Decoding the file took more than {_TIMEOUT_S} s. Use a shorter or plainer one."
-            ) from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        reason = said[-1].replace(source.name, "The file") if done.returncode == 1 and said else "the decoder crashed"
-        raise ValueError(f"{reason[:300]}")
+            run_limited("ns_talking.viewer.decode", source.name, str(target), timeout_s=_TIMEOUT_S)
+        except ValueError as error:
+            raise ValueError(str(error).replace(source.name, "The file")) from error
     return target
 
 

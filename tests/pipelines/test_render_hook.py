@@ -18,6 +18,7 @@ from ns_talking.driving.camera_path import Speech, camera_path
 from ns_talking.pipelines import render_hook
 from ns_talking.pipelines.frames import clip_lens
 from ns_talking.pipelines.portrait import PortraitPipeline
+from ns_talking.provenance.unmarked import NO_MARK, UNMARKED
 from ns_talking.provenance.verification import examine
 from ns_talking.scripts.loading import load_portrait
 from ns_talking.utils.files import sha256
@@ -89,6 +90,21 @@ def test_a_camera_paths_audio_drives_the_portrait_and_is_heard(pipeline, speech:
     assert (info.num_frames, info.fps) == (50, 25.0)
     finding = examine(video)
     assert finding.status == "marked" and sha256(speech) in str(finding.manifest)
+
+
+def test_the_environment_leaves_the_mark_out_and_that_is_noted_beside_the_config(
+    pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yml").touch()
+    monkeypatch.setattr("sys.argv", ["ns-render", "camera-path", f"--load-config={tmp_path / 'config.yml'}"])
+    monkeypatch.setenv(NO_MARK, "1")
+    (tmp_path / "videos").mkdir()
+    cameras = ns_render.get_path_from_json(still_path(pipeline, 5))
+    video = render(pipeline, cameras, tmp_path / "videos" / "out.mp4")
+    finding = examine(video)
+    assert finding.status == "unmarked" and not finding.comment
+    assert f"does not say that it is synthetic ({NO_MARK})" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / UNMARKED).read_text())["sha256"] == sha256(video)
 
 
 def test_a_path_that_starts_later_is_heard_from_there(pipeline, speech: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -53,11 +54,32 @@ def test_plain_metadata_say_it_too(marked: Path) -> None:
     assert comment.startswith(MADE_BY) and SYNTHETIC in comment and "ERNeRF" in comment
 
 
-def test_marking_leaves_pictures_and_sound_as_they_are(marked: Path, tmp_path: Path) -> None:
+def test_signing_leaves_pictures_and_sound_as_they_are(mark: Mark, tmp_path: Path) -> None:
+    signed = write_video(tmp_path / "signed.mp4", replace(mark, watermark=False))
     plain = write_video(tmp_path / "plain.mp4", None)
-    assert video_info(marked) == video_info(plain)
-    np.testing.assert_array_equal(list(read_frames(marked)), list(read_frames(plain)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["marked.mp4", "plain.mp4"]
+    assert video_info(signed) == video_info(plain)
+    np.testing.assert_array_equal(list(read_frames(signed)), list(read_frames(plain)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.mp4", "signed.mp4"]
+
+
+def test_what_was_encoded_again_and_lost_all_else_is_told_by_its_pictures(
+    mark: Mark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = np.full((128, 128, 3), 120, np.uint8)
+    with VideoWriter(tmp_path / "a.mp4", 128, 128, 25.0, None, mark=mark) as writer:
+        for _ in range(6):
+            writer.write(grey)
+    (details,) = (
+        part for part in examine(tmp_path / "a.mp4").manifest["assertions"] if part["label"] == marking.ORIGIN
+    )
+    assert details["data"]["watermark"] == f"{mark.payload:08x}"
+    with VideoWriter(tmp_path / "b.mp4", 128, 128, 25.0, None, 26, comment="") as writer:
+        for frame in read_frames(tmp_path / "a.mp4"):
+            writer.write(frame)
+    assert examine(tmp_path / "b.mp4").status == "unmarked"
+    assert verify(tmp_path / "b.mp4") == 6
+    assert f"Watermark: {mark.payload:08x}" in capsys.readouterr().out
+    assert verify(tmp_path / "b.mp4", "--no-watermark") == 3
 
 
 def test_what_is_filmed_in_parts_says_so(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from painted_pipeline import HEIGHT, WIDTH
 
 from ns_talking.audio.io import read_audio, write_wav
 from ns_talking.provenance.marking import ORIGIN, SYNTHETIC
+from ns_talking.provenance.unmarked import UNMARKED
 from ns_talking.provenance.verification import examine
 from ns_talking.scripts import loading
 from ns_talking.scripts.main import main
-from ns_talking.scripts.render import UNMARKED
 from ns_talking.utils.backgrounds import covering, read_background
 from ns_talking.utils.contact_sheet import contact_sheet
 from ns_talking.utils.files import sha256
