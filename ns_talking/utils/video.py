@@ -52,6 +52,7 @@ class VideoMark(Protocol):
 
     def imprint(self, frame: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width channels"]:
         """Put the watermark into a frame."""
+        ...
 
     def apply(self, path: Path, title: str) -> None:
         """Sign the finished file in its place, under the name that it will have."""
@@ -272,8 +273,7 @@ class VideoWriter:
                 f"Frame {self.num_frames} is {frame.dtype} {frame.shape}, the video was opened for uint8 "
                 f"{(*self._size, self.channels)}."
             )
-        if self._mark is not None:
-            frame = self._mark.imprint(frame)
+        frame = frame if self._mark is None else self._mark.imprint(frame)
         height, width = self._size
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
