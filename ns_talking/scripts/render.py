@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _NOT_SEEN = ("load_config", "data", "output", "contact_sheet", "certificate", "private_key", "end")
 """Options that change no picture, or are hashed by what they stand for."""
 
+
 @dataclass
 class Render:
     """Render a trained portrait speaking any audio.
