@@ -126,3 +126,23 @@ def uncertainty_likelihood(
     beta = uncertainty + 1
     inside = error / (2 * beta.square()) + beta.log().square() / 2
     return torch.where(in_face, inside, 1e-3 * uncertainty)
+
+
+def region_masks(
+    masks: Float[Tensor, "rays passes fields"],
+    accumulation: Float[Tensor, "rays passes fields"],
+    lower_half: Bool[Tensor, " rays"],
+) -> Float[Tensor, ""]:
+    """Teach the field that follows the sound to mark the lower half of the face, and the other one to mark the rest.
+
+    Source:
+        AE-NeRF (Li et al., AAAI 2024), the loss on masks. Ours: what a field leaves transparent is not judged, for a
+        mask of 1 in front of an empty background would ask for density there.
+
+    Args:
+        masks: Mask that each field draws by its own density; the first field follows the sound.
+        accumulation: Opacity of each field alone.
+        lower_half: Which rays meet the lower half of the face.
+    """
+    target = torch.stack([lower_half, ~lower_half], dim=1).to(masks)[:, None]
+    return (masks - accumulation * target).square().sum(dim=(1, 2)).mean()

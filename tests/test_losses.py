@@ -38,3 +38,12 @@ def test_colour_losses_are_least_where_colours_agree_and_charbonnier_lies_below_
     assert bool((charbonnier < absolute).all()) and bool((charbonnier > 0.95 * absolute).all())
     near = losses.colour_error(target + 1e-3, target, "charbonnier")
     torch.testing.assert_close(near, torch.full((20,), 1e-6 / 0.02), rtol=1e-2, atol=0)  # d^2 / 2c
+
+
+def test_masks_are_judged_only_where_their_field_is_opaque() -> None:
+    lower = torch.tensor([True, False])
+    opacity = torch.tensor([[[0.5, 0.2]], [[0.0, 1.0]]])
+    right = torch.tensor([[[0.5, 0.0]], [[0.0, 1.0]]])
+    assert float(losses.region_masks(right, opacity, lower)) == 0
+    swapped = opacity - right
+    torch.testing.assert_close(losses.region_masks(swapped, opacity, lower), torch.tensor((0.5**2 + 0.2**2 + 1) / 2))

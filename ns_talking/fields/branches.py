@@ -1,0 +1,182 @@
+"""A face in two fields: one that follows the sound, one that does not, mixed by the masks that they draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from nerfstudio.configs.base_config import InstantiateConfig
+from torch import Tensor, nn
+
+from ns_talking.kernels.frequency_encoding import frequency_encoding
+from ns_talking.modules.nerf_mlp import NeRFMLP, NeRFMLPConfig
+
+_BLOCK = 64
+"""On a CPU a branch sees a multiple of so many rays: oneDNN prepares itself anew for every other number of rows."""
+
+
+@dataclass
+class BranchesConfig(InstantiateConfig):
+    """One field or two."""
+
+    _target: type = field(default_factory=lambda: Branches)
+    network: NeRFMLPConfig = field(default_factory=NeRFMLPConfig)
+    """Sizes of each network."""
+    two: bool = True
+    """Whether a second field, that is not told the sound, draws what does not follow it (AE-NeRF); else one field draws
+    everything (DFRF)."""
+    normalise_masks: bool = True
+    """Whether the masks of both fields are scaled to a sum of 1 before colours are mixed. The paper does not say so,
+    and without it the border of the regions is too bright or too dark."""
+    position_degree: int = 10
+    """Octaves that encode points."""
+    direction_degree: int = 4
+    """Octaves that encode viewing directions."""
+
+
+@dataclass(frozen=True)
+class BranchRays:
+    """Which rays each field draws; where both do, they are mixed."""
+
+    aware: Bool[Tensor, " rays"]
+    """By the field that follows the sound."""
+    independent: Bool[Tensor, " rays"]
+    """By the field that does not."""
+
+    @staticmethod
+    def all_of_both(like: Tensor) -> BranchRays:
+        """Let both fields draw every ray: as pictures are rendered."""
+        both = torch.ones(len(like), dtype=torch.bool, device=like.device)
+        return BranchRays(both, both)
+
+
+@dataclass(frozen=True)
+class BranchSamples:
+    """What the fields say of samples."""
+
+    density: Float[Tensor, "rays samples"]
+    """Of both fields together."""
+    rgb: Float[Tensor, "rays samples 3"]
+    """Mixed colour."""
+    follows: Float[Tensor, "rays samples"]
+    """Share of the field that follows the sound, in [0, 1]."""
+    own_density: Float[Tensor, "rays samples fields"]
+    """Of each field, 0 where it was not asked."""
+    own_mask: Float[Tensor, "rays samples fields"]
+    """The mask that each field draws, in [0, 1], 0 where it was not asked."""
+
+
+class Branches(nn.Module):
+    """The fields of a head at one level of detail.
+
+    Source:
+        AE-NeRF (Li et al., AAAI 2024): density is the sum over both fields, colour the sum weighed by their masks.
+        Differs from it where `normalise_masks` says so. The blink, where it is given, is our addition.
+
+    Args:
+        config: One or two, and their sizes.
+        code_dim: Channels of an audio code.
+        feature_dim: Channels of what the references know of a point.
+        num_controls: Further numbers per frame that drive the face; 0 or 1 for the blink.
+    """
+
+    def __init__(self, config: BranchesConfig, code_dim: int, feature_dim: int, num_controls: int) -> None:
+        super().__init__()
+        self.config = config
+        known = 3 * (1 + 2 * config.position_degree) + feature_dim + num_controls
+        direction_dim = 3 * (1 + 2 * config.direction_degree)
+        self.aware: NeRFMLP = config.network.setup(input_dim=known + code_dim, direction_dim=direction_dim)
+        self.independent: NeRFMLP | None = None
+        if config.two:
+            self.independent = config.network.setup(input_dim=known, direction_dim=direction_dim)
+
+    def forward(
+        self,
+        points: Float[Tensor, "rays samples 3"],
+        directions: Float[Tensor, "rays 3"],
+        features: Float[Tensor, "rays samples channels"],
+        code: Float[Tensor, "rays code"],
+        controls: Float[Tensor, "rays controls"],
+        drawn: BranchRays,
+    ) -> BranchSamples:
+        """Ask the fields.
+
+        Args:
+            points: Samples in world units.
+            directions: Unit vectors.
+            features: What the references know of the samples.
+            code: Audio code of each ray's frame.
+            controls: Blink of each ray's frame, where it drives the face.
+            drawn: Which field draws which ray.
+        """
+        config, num_samples = self.config, points.shape[1]
+        place = frequency_encoding(points.flatten(0, 1), config.position_degree).view(*points.shape[:2], -1)
+        known = torch.cat([place, features.to(place.dtype), _along(controls, num_samples)], dim=2)
+        towards = frequency_encoding(directions, config.direction_degree)
+        heard = torch.cat([known, _along(code.to(place.dtype), num_samples)], dim=2)
+        if self.independent is None:
+            everything = torch.ones_like(drawn.aware)
+            density, rgb, mask = _asked(self.aware, heard, towards, everything)
+            return BranchSamples(density, rgb, torch.ones_like(density), density[..., None], mask[..., None])
+        aware = _asked(self.aware, heard, towards, drawn.aware)
+        independent = _asked(self.independent, known, towards, drawn.independent)
+        both = (drawn.aware & drawn.independent)[:, None]
+        of_aware, of_independent = aware[2], independent[2]
+        if config.normalise_masks:
+            total = (of_aware + of_independent).clamp(min=1e-6)
+            of_aware, of_independent = of_aware / total, of_independent / total
+        # Where one field draws alone, its colour counts in full.
+        of_aware = torch.where(both, of_aware, drawn.aware[:, None].to(of_aware))
+        of_independent = torch.where(both, of_independent, drawn.independent[:, None].to(of_independent))
+        return BranchSamples(
+            density=aware[0] + independent[0],
+            rgb=of_aware[..., None] * aware[1] + of_independent[..., None] * independent[1],
+            follows=of_aware,
+            own_density=torch.stack([aware[0], independent[0]], dim=2),
+            own_mask=torch.stack([aware[2], independent[2]], dim=2),
+        )
+
+
+def split_rays(lower_half: Bool[Tensor, " rays"], overlap: float, chance: Float[Tensor, " rays"]) -> BranchRays:
+    """Send the rays of the lower half of the face to one field, the others to the other, and a share of each to both.
+
+    Source:
+        AE-NeRF's region-wise ray sampling; 1 + `overlap` passes per ray instead of two.
+
+    Args:
+        lower_half: Which rays meet the lower half of the face.
+        overlap: Share of each region that both fields draw.
+        chance: Uniform in [0, 1).
+    """
+    both = chance < overlap
+    return BranchRays(lower_half | both, ~lower_half | both)
+
+
+def _along(values: Float[Tensor, "rays channels"], num_samples: int) -> Float[Tensor, "rays samples channels"]:
+    return values[:, None].expand(-1, num_samples, -1)
+
+
+def _asked(
+    network: NeRFMLP,
+    inputs: Float[Tensor, "rays samples channels"],
+    directions: Float[Tensor, "rays encoded"],
+    wanted: Bool[Tensor, " rays"],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Evaluate a network on some of the rays; the others get zeros."""
+    num_rays, num_samples = inputs.shape[:2]
+    rays = wanted.nonzero()[:, 0]
+    count = len(rays)
+    whole = count == num_rays
+    missing = -count % _BLOCK if inputs.device.type == "cpu" else 0
+    part, along = inputs, directions
+    if not whole or missing:
+        padded = torch.cat([rays, rays.new_zeros(missing)])
+        part, along = inputs.index_select(0, padded), directions.index_select(0, padded)
+    density, rgb, mask = network(part.flatten(0, 1), _along(along, num_samples).flatten(0, 1))
+
+    def spread(values: Int[Tensor, "..."] | Float[Tensor, "..."]) -> Tensor:
+        values = values.view(-1, num_samples, *values.shape[1:])[:count]
+        return values if whole else values.new_zeros(num_rays, *values.shape[1:]).index_copy(0, rays, values)
+
+    return spread(density), spread(rgb), spread(mask)

@@ -1,0 +1,91 @@
+"""Points are looked up where the cameras of the references really see them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from nerfstudio.cameras.cameras import Cameras
+
+from ns_talking.fields.reference_features import (
+    ReferenceFeatures,
+    ReferenceFeaturesConfig,
+    SeenReferences,
+    look_up,
+    project,
+)
+from ns_talking.modules.reference_encoder import ReferenceEncoderConfig
+from ns_talking.modules.warper import LIMIT, WarperConfig
+from ns_talking.rendering.rays import camera_rays
+
+SIZE = 16
+
+
+def poses(number: int = 2) -> torch.Tensor:
+    """Cameras 3 units from the origin that look at it, turned against each other."""
+    result = []
+    for angle in torch.linspace(-0.3, 0.4, number).tolist():
+        back = torch.tensor([torch.sin(torch.tensor(angle)), -torch.cos(torch.tensor(angle)), 0.1])
+        back = back / back.norm()
+        right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]), back)
+        right = right / right.norm()
+        result.append(torch.stack([right, torch.linalg.cross(back, right), back, 3 * back], dim=1))
+    return torch.stack(result)
+
+
+def seen(features: torch.Tensor, code_dim: int = 5) -> SeenReferences:
+    lens = torch.tensor([40.0, 40.0, SIZE / 2, SIZE / 2])
+    return SeenReferences(features, poses(len(features)), lens, (SIZE, SIZE), torch.randn(len(features), code_dim))
+
+
+def test_a_point_on_the_ray_of_a_pixel_is_projected_to_the_middle_of_that_pixel() -> None:
+    references = seen(torch.zeros(2, 1, SIZE, SIZE))
+    for index, pose in enumerate(references.camera_to_world):
+        camera = Cameras(pose[None], 40.0, 40.0, SIZE / 2, SIZE / 2, SIZE, SIZE)
+        rays = camera_rays(camera, torch.device("cpu"))
+        pixels = project(rays.origins + 2.7 * rays.directions, references)[:, index]
+        row, column = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+        expected = torch.stack([column.flatten(), row.flatten()], dim=1) + 0.5
+        torch.testing.assert_close(pixels, expected, atol=1e-3, rtol=0)
+
+
+def test_features_are_read_at_the_pixel() -> None:
+    features = torch.rand(2, 3, SIZE, SIZE)
+    found = look_up(torch.tensor([[[4.5, 7.5], [0.5, 15.5]]]), seen(features))
+    torch.testing.assert_close(found[0, 0], features[0, :, 7, 4])
+    torch.testing.assert_close(found[0, 1], features[1, :, 15, 0])
+
+
+@pytest.mark.parametrize("warp_by", ["audio", "feature"])
+@pytest.mark.parametrize("aggregation", ["audio", "slots", "mean"])
+def test_offsets_begin_near_zero_stay_bounded_and_are_learned(warp_by: str, aggregation: str) -> None:
+    torch.manual_seed(0)
+    config = ReferenceFeaturesConfig(
+        encoder=ReferenceEncoderConfig(width=4, feature_dim=6),
+        warper=WarperConfig(width=8, narrow=4),
+        warp_by=warp_by,
+        aggregation=aggregation,
+        token_dim=8,
+        position_degree=2,
+        direction_degree=1,
+    )
+    look = ReferenceFeatures(config, code_dim=5)
+    points, towards = torch.randn(20, 3) * 0.3, torch.nn.functional.normalize(torch.randn(20, 3), dim=1)
+    given = points, towards, torch.randn(3, 5), torch.arange(20) % 3
+    references = seen(look.encoder(torch.rand(2, 3, SIZE, SIZE), poses()))
+    features, offsets = look(*given, references)
+    assert features.shape == (20, look.output_dim)
+    assert float(offsets.detach().abs().max()) < 1e-3
+    features.square().sum().backward()
+    assert look.warper is not None
+    assert all(parameter.grad is not None for parameter in look.warper.parameters())
+    for parameter in look.parameters():
+        torch.nn.init.normal_(parameter)
+    _, offsets = look(*given, references)
+    assert float(offsets.detach().abs().max()) == pytest.approx(LIMIT * SIZE)
+    look.warper.reset()
+    assert float(look(*given, references)[1].detach().abs().max()) < 1e-3
+
+
+def test_a_stride_keeps_places_where_they_are() -> None:
+    encoder = ReferenceEncoderConfig(width=4, feature_dim=6, feature_stride=2).setup()
+    assert encoder(torch.rand(2, 3, SIZE, SIZE), poses()).shape == (2, 6, SIZE // 2, SIZE // 2)
