@@ -117,7 +117,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
 
     def setup_train(self) -> None:
         """Prepare sampling from the training frames."""
-        self._train_boxes = _boxes(self.train_dataset)
+        self._train_boxes = split_boxes(self.train_dataset)
         self._train_rays = PinholeRays(self.train_dataset.cameras, self.device)
         if fit_on_gpu(self.train_dataset, self.device, self.config.gpu_share):
             self._device_frames = DeviceFrames(self.train_dataset, self.device)
@@ -133,7 +133,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
 
     def setup_eval(self) -> None:
         """Prepare sampling from the held-out frames, and whole images of them."""
-        self._eval_boxes = _boxes(self.eval_dataset)
+        self._eval_boxes = split_boxes(self.eval_dataset)
         self._eval_rays = PinholeRays(self.eval_dataset.cameras, self.device)
         self._eval_sampler = self._sampler(
             UniformPixelSamplerConfig(), self._eval_boxes, self.config.eval_num_rays_per_batch
@@ -248,7 +248,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         return bundle, batch
 
 
-def _boxes(dataset: PortraitDataset) -> FaceBoxes:
+def split_boxes(dataset: PortraitDataset) -> FaceBoxes:
+    """Measure where faces are in the frames of a split, at its working size."""
     indices = [frame.index for frame in dataset.frames]
     return face_boxes(dataset.portrait, indices, dataset.width, dataset.height)
 
