@@ -1,4 +1,4 @@
-"""Methods as pyproject.toml declares them, whether or not the package was installed again since."""
+"""Methods and dataparsers as pyproject.toml declares them, whether or not the package was installed again since."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ import re
 from pathlib import Path
 
 _PYPROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-_TABLE = _PYPROJECT.partition('[project.entry-points."nerfstudio.method_configs"]')[2].partition("[")[0]
-METHODS: dict[str, str] = dict(re.findall(r'^"?([^"\s]+)"? = "(\S+)"$', _TABLE, flags=re.MULTILINE))
+
+
+def _declared(group: str) -> dict[str, str]:
+    table = _PYPROJECT.partition(f'[project.entry-points."nerfstudio.{group}"]')[2].partition("[")[0]
+    return dict(re.findall(r'^"?([^"\s]+)"? = "(\S+)"$', table, flags=re.MULTILINE))
+
+
+METHODS: dict[str, str] = _declared("method_configs")
 """Name of a method -> "module:attribute"."""
-NERFSTUDIO_VARIABLE = {"NERFSTUDIO_METHOD_CONFIGS": ",".join(f"{name}={target}" for name, target in METHODS.items())}
+DATAPARSERS: dict[str, str] = _declared("dataparser_configs")
+"""Name of a dataparser -> "module:attribute"."""
+NERFSTUDIO_VARIABLE = {
+    f"NERFSTUDIO_{kind}_CONFIGS": ",".join(f"{name}={target}" for name, target in declared.items())
+    for kind, declared in (("METHOD", METHODS), ("DATAPARSER", DATAPARSERS))
+}
 """What makes Nerfstudio's commands know them."""

@@ -55,6 +55,9 @@ ENTRY_MODULES = [
     "ns_talking.methods.rad_nerf",
     "ns_talking.methods.er_nerf_pp",
     "ns_talking.methods.ssp_nerf",
+    "ns_talking.methods.dfrf",
+    "ns_talking.methods.ae_nerf",
+    "ns_talking.dataparsers.identities",
 ]
 """What every command of Nerfstudio imports, whichever method it runs."""
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from declared import DATAPARSERS, METHODS
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.plugins.types import MethodSpecification
 
 from ns_talking.scripts.main import VERBS
+from ns_talking.utils.registry import lookup
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -54,10 +56,9 @@ def test_every_method_is_found_under_its_own_name() -> None:
 
 
 def test_every_dataparser_is_registered() -> None:
-    points = entry_points("nerfstudio.dataparser_configs")
-    assert {point.name for point in points} == {"talking-portrait", "ad-nerf"}
-    for point in points:
-        assert isinstance(point.load(), DataParserSpecification)
+    assert set(DATAPARSERS) == {"talking-portrait", "ad-nerf", "identities"}
+    for name in DATAPARSERS:
+        assert isinstance(lookup(DATAPARSERS, name, "dataparsers"), DataParserSpecification)
 
 
 def test_the_metadata_names_licence_and_python() -> None:
@@ -82,7 +83,8 @@ def test_the_commands_of_the_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     targets = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, flags=re.MULTILINE))
     scripts = {point.name for point in importlib.metadata.entry_points(group="console_scripts")}
-    methods = {point.name for point in importlib.metadata.entry_points(group="nerfstudio.method_configs")}
+    installed = {point.name for point in importlib.metadata.entry_points(group="nerfstudio.method_configs")}
+    methods = installed | set(METHODS)
     mentioned = commands(text) + [span.split() for span in re.findall(r"`([^`\n]+)`", text)]
     for program, *arguments in mentioned:
         words = [argument for argument in arguments if not argument.startswith("-")]

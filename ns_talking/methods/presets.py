@@ -115,7 +115,7 @@ def gpu_config(
         lips_sampler=lips_sampler,
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return _config(method, device, model, rates, phases, datamanager, decay, False, 5_000)
+    return trainer_config(method, device, model, rates, phases, datamanager, decay, False, 5_000)
 
 
 def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -> PortraitTrainerConfig:
@@ -147,10 +147,10 @@ def cpu_config(method: str, model: PortraitModelConfig, rates: OptimizerRates) -
         with_momentum=(*rates.with_momentum, *_TORSO),
     )
     decay = PhaseDecayConfig(head_final=0.1, lips_initial=0.1, lips_final=0.05, torso_final=0.1)
-    return _config(method, "cpu", model, rates, phases, datamanager, decay, True, 500)
+    return trainer_config(method, "cpu", model, rates, phases, datamanager, decay, True, 500)
 
 
-def _config(
+def trainer_config(
     method: str,
     device: Literal["cpu", "cuda"],
     model: PortraitModelConfig,
@@ -161,6 +161,20 @@ def _config(
     train_torso_beside_head: bool,
     steps_per_save: int,
 ) -> PortraitTrainerConfig:
+    """Put a training together.
+
+    Args:
+        method: Name of the method.
+        device: What it runs on.
+        model: The model.
+        rates: Learning rates.
+        phases: Lengths of the phases.
+        datamanager: Frames and pixels.
+        decay: How learning rates fall.
+        train_torso_beside_head: Whether the head's phase trains the torso too.
+        steps_per_save: Iterations between two checkpoints.
+    """
+
     def group(name: str, rate: float, weight_decay: float) -> dict[str, Any]:  # Any: Nerfstudio's untyped pair.
         betas = (0.9 if name in rates.with_momentum else rates.beta, 0.99)
         optimizer = AdamWConfig(lr=rate, weight_decay=weight_decay, betas=betas, eps=rates.eps)
