@@ -37,7 +37,7 @@ class IdentitiesDataParser(BasePortraitDataParser):
 
     def read(self) -> Portrait:
         """Read the dataset of the person who is shown; images stay on disk."""
-        return self._parser(self._datasets()[0]).portrait
+        return self._parser(self._datasets()[0]).read()
 
     def others(self) -> list[DataparserOutputs]:
         """Read the training frames of everyone else."""

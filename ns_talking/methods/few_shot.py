@@ -16,7 +16,8 @@ from torch.nn import Parameter
 
 from ns_talking import losses
 from ns_talking.data.clip_track import clip_track
-from ns_talking.data.head_masks import head_masks
+from ns_talking.data.format import HEAD_REGIONS
+from ns_talking.data.head_masks import region_masks
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.data.references import Choice, Drawn, References, choose_references, load_references
 from ns_talking.driving.features import feature_values
@@ -188,6 +189,7 @@ class FewShotModel(PortraitModel):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """Group parameters by their learning rates."""
+        assert self.torso is not None
         torso = [value for name, value in self.torso.named_parameters() if name != "table" and value.numel()]
         return {
             "fields": parameters_of(self.coarse, self.fine),
@@ -229,9 +231,9 @@ class FewShotModel(PortraitModel):
         CONSOLE.print(f"Starting from {count:,} parameters of the base {config}.", soft_wrap=True, highlight=False)
 
     def _carve(self, hull: OccupancyGrid, dataset: PortraitDataset) -> None:
-        masks, cameras = head_masks(dataset, _HULL_VIEWS)
+        masks, cameras = region_masks(dataset, _HULL_VIEWS, HEAD_REGIONS)
         focal = dataset.portrait.focal_px / dataset.portrait.width
-        hull.carve(masks.to(self.device), cameras.to(self.device), focal)
+        hull.forbid(~hull.hull(masks.to(self.device), cameras.to(self.device), focal, min_share=0.9))
 
     def _person(self, dataset: PortraitDataset) -> _Person:
         track = clip_track(dataset.portrait, dataset.metadata["features"] or self.track.features.name)

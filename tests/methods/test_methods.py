@@ -181,6 +181,12 @@ def test_a_checkpoint_loads_with_the_safe_loader(make_pipeline: Callable[..., Po
     pipeline.load_pipeline(torch.load(file, weights_only=True), 0)
 
 
+GRID_METHODS = [
+    name for name in METHODS if isinstance(specification(name).config.pipeline.model, grid.GridPortraitModelConfig)
+]
+
+
+@pytest.mark.parametrize("method", GRID_METHODS)
 def test_refined_poses_learn_and_only_training_sees_them(make_pipeline: Callable[..., PortraitPipeline]) -> None:
     pipeline = make_pipeline(pose_refinement="SO3xR3", use_lpips=False)
     pipeline.config.phases = PhasesConfig(head=100, lips=0, torso=0)
