@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ns_talking.provenance.marking import Origin
-from ns_talking.utils.video import VideoMark, VideoWriter
+from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video_mark import VideoMark
 
 ORIGIN = Origin(
     "ERNeRF",

@@ -18,7 +18,8 @@ from ns_talking.evaluation.subject import Image, Subject, free_background, head_
 from ns_talking.metrics import METRICS
 from ns_talking.metrics.base import MeasuredFrame, Measurement, Metric, MetricContext, all_missing
 from ns_talking.utils.registry import lookup
-from ns_talking.utils.video import VideoMark, VideoWriter
+from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video_mark import VideoMark
 
 _OF_ONE_ROW = ("aue",)
 """What these lack, they lack for this row alone."""

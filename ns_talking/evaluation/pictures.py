@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 from ns_talking.evaluation.baseline_rows import rigid_points, warped
 from ns_talking.evaluation.subject import Image, Subject
 from ns_talking.metrics.base import MeasuredFrame
-from ns_talking.utils.video import VideoMark, VideoWriter
+from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video_mark import VideoMark
 
 _TILE_PX = 256
 _NUM_WORST = 8

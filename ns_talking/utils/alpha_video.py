@@ -14,7 +14,8 @@ from jaxtyping import Float, UInt8
 
 from ns_talking.utils.files import atomic_path
 from ns_talking.utils.images import write_image
-from ns_talking.utils.video import MADE_BY, VideoMark, VideoWriter
+from ns_talking.utils.video import MADE_BY, VideoWriter
+from ns_talking.utils.video_mark import VideoMark
 
 TRANSPARENT_SUFFIXES = (".mov", ".webm", "")
 """Endings of a transparent output; without one it is a folder."""

@@ -18,7 +18,8 @@ from jaxtyping import UInt8
 
 from ns_talking.utils.files import sha256, write_json
 from ns_talking.utils.progress import CONSOLE
-from ns_talking.utils.video import VideoMark, VideoWriter
+from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video_mark import VideoMark
 
 PART_FRAMES = 250
 """Frames in a part: as many as x264 puts between two key frames anyway, so that parts cost nothing."""

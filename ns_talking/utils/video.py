@@ -10,7 +10,6 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
@@ -32,6 +31,7 @@ from ns_talking.utils.media import (
     stream_start_s,
     video_stream,
 )
+from ns_talking.utils.video_mark import VideoMark
 
 MADE_BY = "AI-generated: this talking portrait was synthesised by ns-talking"
 """Comment in the metadata of every mp4; it is lost when the video is encoded again."""
@@ -39,24 +39,6 @@ _BT709 = 1
 """Number of BT.709 among FFmpeg's primaries, transfer functions and matrices; also of limited range."""
 _KNOWN_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
 _KNOWN_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
-
-
-@runtime_checkable
-class VideoMark(Protocol):
-    """Says of a video that it is synthetic; `ns_talking.provenance.marking.Mark` is one."""
-
-    @property
-    def comment(self) -> str:
-        """Comment in the metadata."""
-        ...
-
-    def imprint(self, frame: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width channels"]:
-        """Put the watermark into a frame."""
-        ...
-
-    def apply(self, path: Path, title: str) -> None:
-        """Sign the finished file in its place, under the name that it will have."""
-        ...
 
 
 @dataclass(frozen=True)
