@@ -61,7 +61,7 @@ def check_camera_path(content: Any) -> None:  # Any: JSON.
     if not isinstance(content, dict) or not isinstance(content.get("camera_path"), list) or not content["camera_path"]:
         raise ValueError("The camera path lists no cameras. `ns-talking camera-path` and the viewer write such files.")
     odd = [name for name in numbers if name in content and not _is_number(content[name], 1e-6, 1e6)]
-    odd += [name for name in numbers[:2] if not _is_number(content.get(name, 0), 1, 65_536)]
+    odd += [name for name in numbers[:2] if not _is_number(content.get(name, 0), 1.0, 65_536.0)]
     if not isinstance(content.get("camera_type", ""), str):
         odd.append("camera_type")
     if odd:

@@ -36,11 +36,17 @@ def write_portrait(pipeline: PortraitPipeline, method: str, path: Path) -> None:
         path: The file.
 
     Raises:
-        ValueError: When its weights are not finite, or a setting has no place in such a file.
+        ValueError: When its weights are not finite, a setting has no place in such a file, or it is a few-shot
+            portrait, which is drawn from reference pictures.
     """
     from safetensors.torch import save
 
     model, portrait = pipeline.portrait_model, pipeline.portrait_model.portrait
+    if hasattr(model.config, "num_references"):
+        raise ValueError(
+            f"A portrait of {method} cannot be packed yet: it is drawn from reference pictures, for which such a file "
+            "has no place. Pack a portrait of another method, or hand on the folder of its training and its dataset."
+        )
     if not model.audio_code.knows_rest:
         model.measure_rest(pipeline.datamanager.train_dataset, pipeline.clip_track)
     state = pipeline.state_dict()
