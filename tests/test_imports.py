@@ -196,7 +196,7 @@ def test_a_broken_optional_package_does_not_break_the_other_methods() -> None:
 
 
 def test_the_entry_modules_add_little_to_nerfstudios_own_import() -> None:
-    # Processor time, not wall time, and the best of three: other work on the machine must not fail this test.
+    # Processor time, not wall time, and the best of five: other work on the machine must not fail this test.
     program = """
         before = set(sys.modules)
         start = time.process_time()
@@ -207,7 +207,7 @@ def test_the_entry_modules_add_little_to_nerfstudios_own_import() -> None:
         print(seconds, *heavy)
     """
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         figure, *heavy = run(program, ",".join(HEAVY), *ENTRY_MODULES).split()
         assert not heavy, f"importing the entry modules imports {', '.join(heavy)}"
         seconds.append(float(figure))
