@@ -7,15 +7,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ns_talking.utils.progress import CONSOLE
 from ns_talking.viewer.downloads import path_as_json, video_as_mp4
 from ns_talking.viewer.player import CLOCK, CLOCK_LABEL, command, parse_tick, plain, player
 from ns_talking.viewer.sounds import browser_sound, store_upload
+from ns_talking.viewer.turns import Turns
 
 if TYPE_CHECKING:
     from ns_talking.viewer.panel import TalkingPanel
 
 _FRAME_S = 0.04
+_PATIENCE_S = 120.0
+"""How long a video waits for the sound that is being read."""
 _CLIP = "the clip's own"
 _HEADS = {"as you turn it": "free", "as in the clip": "clip", "still": "still"}
 _SHOWN = {
@@ -42,7 +44,7 @@ class Controls:
         self._sounds: dict[str, Path | None] = {_CLIP: None}
         self._sound = self._command = 0
         self._frame = -1
-        self._busy = threading.Lock()
+        self._turns = Turns(self._say)
         self._stop = threading.Event()
         viewer = panel.viewer
         viewer.control_panel._time_enabled = False
@@ -171,7 +173,7 @@ class Controls:
         self._panel.rerender()
 
     def _chosen(self) -> None:
-        self._guarded("Reading the sound", lambda: self._drive(self._sounds[self._choice.value]))
+        self._turns.take("Reading the sound", lambda: self._drive(self._sounds[self._choice.value]))
 
     def _uploaded(self) -> None:
         upload = self._upload.value
@@ -183,30 +185,12 @@ class Controls:
             self._choice.value = path.name
             self._drive(path)
 
-        self._guarded("Reading the upload", take)
+        self._turns.take("Reading the upload", take)
 
     def _drive(self, path: Path | None) -> None:
         self._panel.choose(path)
         self._show_sound()
         self._panel.rerender()
-
-    def _guarded(self, what: str, work: Any) -> None:  # Any: a function without arguments.
-        """Do one thing at a time, and tell the page what went wrong."""
-        if not self._busy.acquire(blocking=False):
-            self._say("One thing at a time, please.")
-            return
-        try:
-            self._say(f"{what} ...")
-            work()
-            self._say("")
-        except (ValueError, OSError, ImportError) as error:
-            self._say(f"{error}")
-        except Exception as error:
-            # Viser would keep the error to itself, and the page would wait for ever.
-            CONSOLE.print_exception()
-            self._say(f"That did not work: {error}")
-        finally:
-            self._busy.release()
 
     def _show_output(self) -> None:
         chooser = self._panel.viewer.control_panel._output_render
@@ -234,7 +218,7 @@ class Controls:
             if content is not None:
                 client.send_file_download("talk.mp4", content)
 
-        threading.Thread(target=self._guarded, args=("Rendering", write), daemon=True).start()
+        threading.Thread(target=self._turns.take, args=("Rendering", write, _PATIENCE_S), daemon=True).start()
 
     def _say_progress(self, done: int, total: int) -> None:
         self._say(f"Rendered {done} of {total} frames.")
