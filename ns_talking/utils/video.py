@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.h264 import h264_options
 from ns_talking.utils.media import (
     open_media,
     resampled,
@@ -276,7 +277,7 @@ class VideoWriter:
         return "mp4", {"movflags": "+faststart"}
 
     def _open_pictures(self) -> None:
-        stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(self._crf)})
+        stream = self._container.add_stream("libx264", rate=self._rate, options=h264_options(self._crf))
         assert isinstance(stream, VideoStream)
         self._fit(stream, "yuv420p")
         self._pictures = stream
