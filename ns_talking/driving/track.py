@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ns_talking.audio.base import FeatureTable
 from ns_talking.audio.base import num_frames_of as num_frames_of
+from ns_talking.driving.lent_poses import LentPoses
 from ns_talking.driving.windows import CONTEXT, context_windows
 from ns_talking.utils.device import upload
 
@@ -44,7 +45,7 @@ class DrivingTrack:
     features: FeatureTable
     blink: Float[np.ndarray, " frames"]
     """0 open, 1 closed."""
-    head_poses: Float[np.ndarray, "frames 4 4"]
+    head_poses: Float[np.ndarray, "frames 4 4"] | LentPoses
     """Camera-to-world, OpenGL axes."""
     fps: float = 25.0
     context: int = CONTEXT
@@ -122,7 +123,7 @@ class DrivingTrack:
         return Condition(
             audio=upload(audio, device),
             blink=upload(np.asarray(self.blink[index], dtype=np.float32), device),
-            head_pose=upload(np.asarray(self.head_poses[index, :3], dtype=np.float32), device),
+            head_pose=upload(np.asarray(self.head_poses[index][:, :3], dtype=np.float32), device),
             voice=upload(np.asarray(self.voice[index], dtype=np.float32), device),
             frame=upload(index, device),
             row=torch.zeros(frames.numel(), dtype=torch.long, device=device) if row is None else upload(row, device),
@@ -159,10 +160,11 @@ def driven(
         raise ValueError(f"The clip has frames 0 .. {period - 1}, frame {start_frame} was asked for.")
     num_frames = num_frames or num_frames_of(features.duration_s, track.fps)
     source = mirrored_indices(num_frames, period, start_frame or 0)
-    head_poses = track.head_poses[source]
+    clip_poses = np.asarray(track.head_poses)
+    head_poses: np.ndarray | LentPoses = LentPoses(clip_poses, source)
     if pose == "still":
-        held = nearest_to_mean(track.head_poses) if start_frame is None else start_frame
-        head_poses = np.broadcast_to(track.head_poses[held], (num_frames, 4, 4))
+        held = nearest_to_mean(clip_poses) if start_frame is None else start_frame
+        head_poses = np.broadcast_to(clip_poses[held], (num_frames, 4, 4))
     return DrivingTrack(
         features,
         track.blink[source],
@@ -184,7 +186,7 @@ def mirrored_indices(num_frames: int, period: int, start: int = 0) -> Int[np.nda
     return np.where(turn % 2 == 0, rest, period - 1 - rest)
 
 
-def nearest_to_mean(head_poses: Float[np.ndarray, "frames 4 4"]) -> int:
+def nearest_to_mean(head_poses: Float[np.ndarray, "frames 4 4"] | LentPoses) -> int:
     """Find the frame whose camera is nearest to the mean camera, all matrix entries weighed alike."""
     flat = np.asarray(head_poses, dtype=np.float64)[:, :3].reshape(len(head_poses), -1)
     return int(np.argmin(((flat - flat.mean(0)) ** 2).sum(1)))

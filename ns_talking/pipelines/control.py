@@ -63,10 +63,12 @@ def controlled(track: DrivingTrack, clip: DrivingTrack, controls: Controls) -> D
     if controls.pose_file is not None:
         found = read_head_poses(controls.pose_file)
         if controls.pose_file.is_dir():
-            found = around_mean(found, clip.head_poses)
+            found = around_mean(found, np.asarray(clip.head_poses))
         head_poses = found[mirrored_indices(track.num_frames, len(found))].astype(clip.head_poses.dtype)
+    if controls.smooth_s:
+        head_poses = smooth_head_poses(np.asarray(head_poses), controls.smooth_s, track.fps)
     return replace(
         track,
         blink=blinks(controls.blink, track.blink, track.fps, controls.eyes),
-        head_poses=smooth_head_poses(head_poses, controls.smooth_s, track.fps),
+        head_poses=head_poses,
     )
