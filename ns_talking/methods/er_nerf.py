@@ -143,7 +143,7 @@ def cpu_model() -> ERNeRFModelConfig:
         use_face_surface=True,
         distortion_weight=2e-3,
         occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
-        audio_code=AudioCodeConfig(use_lip_shape=True),
+        audio_code=AudioCodeConfig(use_lip_shape=True, lip_emphasis=1.3),
         torso=TorsoFieldConfig(appearance_dim=0, finest_resolution=128),
         appearance_dim=0,
         use_uncertainty=False,

@@ -35,6 +35,9 @@ class AudioCodeConfig(InstantiateConfig):
     teach the field sharp, wide mouths; predicted ones what it will meet later."""
     lip_noise: float = 0.05
     """Standard deviation of the noise on the lip shape in training, in units of its first component's deviation."""
+    lip_emphasis: float = 1.0
+    """Factor on the way of the lips from their rest, after training: 1 asks for the shape that the sound predicts. A
+    field of few steps opens lips less far than it is told to."""
 
 
 class AudioCode(nn.Module):
@@ -215,7 +218,7 @@ class AudioCode(nn.Module):
             audio = audio * factor + offset
         shape = None
         if self.lip_fit is not None:
-            shape = self._training_shape(frame, seed) if self.training else self.predict_lip_shape(audio)
+            shape = self._training_shape(frame, seed) if self.training else self._emphasised(audio)
         code = self._code(audio, shape)
         if self.training or voice is None or bool((voice == 1).all()):
             return code
@@ -251,6 +254,11 @@ class AudioCode(nn.Module):
         """Predict the components of the lip shape from sound."""
         assert self.lip_fit is not None
         return self.lip_fit.predict(self.wide_windows(audio))
+
+    def _emphasised(self, audio: Float[Tensor, "frames context channels window"]) -> Float[Tensor, "frames components"]:
+        """Predict the lip shape, further from rest than it should look where the field falls short of it."""
+        shape = self.predict_lip_shape(audio)
+        return torch.lerp(self.rest_shape, shape, self.config.lip_emphasis) if self.knows_rest else shape
 
     def _training_shape(self, frame: Int[Tensor, " frames"], seed: int) -> Float[Tensor, "frames components"]:
         """Draw tracked or predicted shapes of training frames, with noise; the draw is a function of the seed."""

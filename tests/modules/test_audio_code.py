@@ -83,6 +83,23 @@ def test_training_frames_are_driven_by_their_tracked_shapes_and_others_by_predic
     torch.testing.assert_close(encoder.train()(context, frames), encoder.lip_code(training.tracked))
 
 
+def test_emphasised_lips_move_further_from_rest_after_training_and_stay_there_at_rest() -> None:
+    _, context, shapes = sound()
+    plain = code(use_lip_shape=True, use_encoder=False)
+    emphasised = code(use_lip_shape=True, use_encoder=False, lip_emphasis=1.5)
+    inner_lips, frames = torch.arange(POINTS) > 3, torch.arange(FRAMES)
+    for encoder in (plain, emphasised):
+        encoder.fit_lip_shape(encoder.wide_windows(context), frames, shapes, inner_lips)
+    assert torch.equal(plain(context, frames), emphasised(context, frames)), "rest is not known yet"
+    for encoder in (plain, emphasised):
+        encoder.set_rest(context[:1], shapes[:1], inner_lips)
+    rest = plain.lip_code(plain.rest_shape)
+    torch.testing.assert_close(emphasised(context, frames) - rest, 1.5 * (plain(context, frames) - rest))
+    silent = torch.zeros(FRAMES)
+    assert torch.equal(emphasised(context, frames, voice=silent), plain(context, frames, voice=silent))
+    assert torch.equal(emphasised.train()(context, frames), plain.train()(context, frames))
+
+
 def test_the_draw_of_shapes_is_a_function_of_the_seed() -> None:
     _, context, shapes = sound()
     encoder = code(use_lip_shape=True, tracked_share=0.5)
