@@ -7,7 +7,7 @@ when it was signed, and nothing about who did it: anybody can make such a certif
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,9 @@ KEY_VARIABLE = "NS_TALKING_PRIVATE_KEY"
 """Environment variable: PEM file with the certificate's private key, without a passphrase."""
 LOCAL_SIGNER = "ns-talking local signer (untrusted)"
 """Name in a certificate that was made here. It holds no name of a person or a machine."""
+TIMESTAMP_VARIABLE = "NS_TALKING_TIMESTAMP_AUTHORITY"
+"""Environment variable: address of an RFC 3161 timestamp authority, which certifies when a video was signed. Nothing is
+asked without it: the authority learns the address, the hash of what is signed, and when."""
 _YEARS = 10
 _ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
@@ -43,6 +46,8 @@ class Credential:
     """C2PA's name of the signature algorithm, for example `es256`."""
     local: bool
     """Whether it was made here, so that nobody vouches for it."""
+    timestamp_authority: str | None = None
+    """Address of the RFC 3161 authority that certifies the time; None asks nobody."""
 
 
 def credential(certificate: Path | None = None, private_key: Path | None = None) -> Credential:
@@ -54,9 +59,14 @@ def credential(certificate: Path | None = None, private_key: Path | None = None)
 
     Raises:
         FileNotFoundError: When a file named is missing.
-        ValueError: When one of the two is missing, or they cannot be used, or do not belong together.
+        ValueError: When one of the two is missing, or they cannot be used, or do not belong together; or when the
+            environment names a timestamp authority that is no address.
         ImportError: When the package `cryptography` is missing.
     """
+    return replace(_signer(certificate, private_key), timestamp_authority=_timestamp_authority())
+
+
+def _signer(certificate: Path | None, private_key: Path | None) -> Credential:
     certificate = certificate or _from_environment(CERTIFICATE_VARIABLE)
     private_key = private_key or _from_environment(KEY_VARIABLE)
     if certificate is None and private_key is None:
@@ -68,6 +78,16 @@ def credential(certificate: Path | None = None, private_key: Path | None = None)
             f"{CERTIFICATE_VARIABLE} and {KEY_VARIABLE}."
         )
     return _users_credential(certificate.expanduser(), private_key.expanduser())
+
+
+def _timestamp_authority() -> str | None:
+    address = os.environ.get(TIMESTAMP_VARIABLE) or None
+    if address is not None and not address.startswith(("http://", "https://")):
+        raise ValueError(
+            f"{TIMESTAMP_VARIABLE} is {address!r}, which is no address of a timestamp authority. "
+            "Give one that begins with http:// or https://, or unset it."
+        )
+    return address
 
 
 def signing_folder() -> Path:

@@ -172,8 +172,8 @@ def _sign(c2pa: Any, signer: Credential, content: dict[str, Any], source: Path, 
 
 
 def _c2pa_signer(c2pa: Any, signer: Credential) -> Any:
-    # Without a timestamp authority: asking one tells it what is signed, and when.
-    return c2pa.Signer.from_info(c2pa.C2paSignerInfo(signer.algorithm, signer.chain, signer.key, None))
+    info = c2pa.C2paSignerInfo(signer.algorithm, signer.chain, signer.key, signer.timestamp_authority)
+    return c2pa.Signer.from_info(info)
 
 
 def version() -> str:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ns_talking.provenance import certificate as module
-from ns_talking.provenance.certificate import credential, signing_folder
+from ns_talking.provenance.certificate import TIMESTAMP_VARIABLE, credential, signing_folder
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     for path, content in zip(paths, (made.chain, made.key), strict=True):
         path.write_bytes(content)
     return paths
+
+
+def test_what_is_no_address_of_a_timestamp_authority_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert credential().timestamp_authority is None
+    monkeypatch.setenv(TIMESTAMP_VARIABLE, "http://tsa.example")
+    assert credential().timestamp_authority == "http://tsa.example"
+    monkeypatch.setenv(TIMESTAMP_VARIABLE, "tsa.example")
+    with pytest.raises(ValueError, match="NS_TALKING_TIMESTAMP_AUTHORITY is 'tsa.example', which is no address"):
+        credential()
 
 
 def test_the_local_certificate_is_made_once_and_nobody_else_may_read_it(settings: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from marked_videos import ORIGIN, write_video
 
 from ns_talking.provenance import marking
+from ns_talking.provenance.certificate import TIMESTAMP_VARIABLE
 from ns_talking.provenance.marking import COMPOSITE, SYNTHETIC, Mark, Origin, make_mark
 from ns_talking.provenance.verification import examine
 from ns_talking.scripts.main import main
@@ -197,6 +198,32 @@ def test_without_the_library_the_plain_metadata_are_written_and_the_user_is_told
         video = write_video(tmp_path / "a.mp4", make_mark(ORIGIN))
     assert "plain metadata alone" in " ".join(capsys.readouterr().out.split())
     assert examine(video).status == "metadata"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_timestamp_authority_is_asked_only_where_one_is_named(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.headers["Content-Type"])
+            self.send_error(503)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        if named:
+            monkeypatch.setenv(TIMESTAMP_VARIABLE, f"http://127.0.0.1:{server.server_port}/")
+        video = write_video(tmp_path / "a.mp4", make_mark(ORIGIN))
+        server.shutdown()
+    assert set(asked) == ({"application/timestamp-query"} if named else set())
+    # One that does not answer costs the signature, not the video.
+    assert examine(video).status == ("metadata" if named else "marked")
+    assert ("could not be signed" in " ".join(capsys.readouterr().out.split())) == named
 
 
 def test_a_signature_that_fails_keeps_the_video_and_says_so(
