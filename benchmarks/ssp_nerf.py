@@ -64,6 +64,10 @@ class Arm:
     """Where to keep the training, to render it; by default it is not kept."""
     like: Path | None = None
     """Of the arm `fixed`: record of an arm `dynamic`."""
+    parsing_weight: float | None = None
+    """Weight of the cross entropy; None takes the preset's."""
+    contour_share: float | None = None
+    """Share of the background's rays along the outline; None takes the sampler's."""
     share_every: int = 25
     """Steps between two tellings of the losses."""
     corrupt: str | None = None
@@ -105,6 +109,10 @@ class Arm:
         if isinstance(model, SSPNeRFModelConfig):
             model.use_deformation = self.arm != "still"
             model.balance.warm_up = model.balance.interval = self.share_every
+            if self.parsing_weight is not None:
+                model.parsing_weight = self.parsing_weight
+        if self.contour_share is not None:
+            data.pixel_sampler.contour_share = self.contour_share
         if self.arm == "uniform":
             data.pixel_sampler = UniformPixelSamplerConfig(blink_frames=3)
         if self.arm == "fixed":
@@ -123,8 +131,11 @@ class Arm:
         losses_of, next_train = pipeline.get_train_loss_dict, pipeline.datamanager.next_train
         wrong = None if self.corrupt is None else FaceClass[self.corrupt.upper()]
 
+        drawn = [np.zeros(0, np.int64)]
+
         def corrupted(step: int) -> tuple[Any, dict[str, Any]]:
             rays, batch = next_train(step)
+            drawn[0] = np.unique(batch["indices"][:, 0].numpy())
             if wrong is not None and self.corrupt_from <= step < self.corrupt_until:
                 there = (batch["face_class"] == wrong)[:, None]
                 batch["image"] = torch.where(there, 1 - batch["image"], batch["image"])
@@ -139,6 +150,7 @@ class Arm:
                         "step": step,
                         "rays": [float(metrics[f"ray_share_{one.name.lower()}"]) for one in FaceClass],
                         "told": None if told is None else told.tolist(),
+                        "limit": self._limits(pipeline, drawn[0]),
                     }
                 )
             return outputs, losses, metrics
@@ -153,9 +165,19 @@ class Arm:
         pipeline.get_train_loss_dict = noted
         return log
 
+    def _limits(self, pipeline: PortraitPipeline, frames: np.ndarray) -> list[float]:
+        """Tell which share of a step's rays the pixels of each class allow."""
+        budget = pipeline.datamanager.budget
+        assert budget is not None
+        pixels = [np.bincount(budget.classes(int(frame)).ravel(), minlength=NUM_CLASSES) for frame in frames]
+        return np.minimum(np.sum(pixels, axis=0) / self.rays, 1).tolist()
+
 
 def _judge_shares(log: list[Figures], arm: str) -> Figures:
-    """Correlate shares of rays with shares of losses, each the mean over the steps between two tellings."""
+    """Correlate shares of rays with shares of losses, each the mean over the steps between two tellings.
+
+    A class of few pixels cannot get more rays than these; `correlation_of_free` leaves such classes out.
+    """
     known = [entry for entry in log if entry["told"] is not None]
     if not known:
         return {}
@@ -167,10 +189,14 @@ def _judge_shares(log: list[Figures], arm: str) -> Figures:
     for entry in known:
         periods.setdefault(tuple(entry["told"]), []).append(entry["rays"])
     rays = np.array([np.mean(values, axis=0) for values in periods.values()])
+    limit = np.mean([entry["limit"] for entry in known], axis=0)
     told = np.array(list(periods))
     told /= told.sum(axis=1, keepdims=True)
     correlations = [float(np.corrcoef(one, other)[0, 1]) for one, other in zip(rays, told, strict=True)]
+    free = (rays < 0.95 * limit).all(axis=0)
     return result | {
+        "correlation_of_free": float(np.corrcoef(rays[:, free].ravel(), told[:, free].ravel())[0, 1]),
+        "without_pixels": [one.name.lower() for one in FaceClass if not free[one]],
         "correlation_all": float(np.corrcoef(rays.ravel(), told.ravel())[0, 1]),
         "correlation_worst": min(correlations),
         "rays": rays.round(4).tolist(),
@@ -209,6 +235,8 @@ def measure(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Figures
         "lips_psnr": _psnr(error[np.isin(label, (FaceClass.LIPS, FaceClass.INNER_MOUTH))]),
         "eyes_psnr": _psnr(error[label == FaceClass.EYES]),
         "torso_psnr": _psnr(error[torso]),
+        "psnr_by_class": {one.name.lower(): _psnr(error[label == one]) for one in FaceClass if (label == one).any()},
+        "error_by_class": {one.name.lower(): float(error[label == one].sum() / error.sum()) for one in FaceClass},
         "num_turned": int(far.sum()),
         "largest_turn_deg": float(max(turned)),
         "torso_psnr_turned": _psnr(error[far][torso[far]]) if far.any() else None,

@@ -146,3 +146,8 @@ def region_masks(
     """
     target = torch.stack([lower_half, ~lower_half], dim=1).to(masks)[:, None]
     return (masks - accumulation * target).square().sum(dim=(1, 2)).mean()
+
+
+def mean_length(offsets: Float[Tensor, "samples references 2"]) -> Float[Tensor, ""]:
+    """Mean length of offsets; the square root is kept from zero, where it has no slope."""
+    return (offsets.square().sum(dim=2) + 1e-12).sqrt().mean()

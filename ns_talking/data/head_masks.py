@@ -1,4 +1,4 @@
-"""Silhouettes of the head, or the torso, in some frames, from which its visual hull is carved."""
+"""Silhouettes of regions or classes in some frames, from which visual hulls are carved."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ns_talking.data.face_classes import FaceClass
 from ns_talking.data.format import Region
 from ns_talking.data.portrait_dataset import PortraitDataset
 
@@ -30,8 +31,30 @@ def region_masks(
     Returns:
         Masks at the working size, and the camera-to-world matrices of their frames.
     """
-    rows = np.unique(np.linspace(0, len(dataset) - 1, num_views).round().astype(int))
+    rows = _spread(dataset, num_views)
     radius = max(1, round(_MARGIN * dataset.width))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     masks = [cv2.dilate(np.isin(dataset.frame(int(row)).parsing, regions).astype(np.uint8), kernel) for row in rows]
     return torch.from_numpy(np.stack(masks)).bool(), dataset.cameras.camera_to_worlds[torch.from_numpy(rows)]
+
+
+def class_masks(
+    dataset: PortraitDataset, num_views: int, classes: Sequence[FaceClass]
+) -> tuple[Bool[Tensor, "frames height width"], Float[Tensor, "frames 3 4"]]:
+    """Take the silhouette of classes in frames spread evenly over a split that tells classes; not grown.
+
+    Args:
+        dataset: The split.
+        num_views: How many frames; fewer where the split is shorter.
+        classes: What belongs to the silhouette.
+
+    Returns:
+        Masks at the working size, and the camera-to-world matrices of their frames.
+    """
+    rows = _spread(dataset, num_views)
+    masks = np.stack([np.isin(dataset.frame(int(row)).classes, classes) for row in rows])
+    return torch.from_numpy(masks), dataset.cameras.camera_to_worlds[torch.from_numpy(rows)]
+
+
+def _spread(dataset: PortraitDataset, num_views: int) -> Int[np.ndarray, " views"]:
+    return np.unique(np.linspace(0, len(dataset) - 1, num_views).round().astype(int))

@@ -60,6 +60,9 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     residual_first: bool = True
     """Whether that attention passes the frame's own sound on, as the paper has it. Without it, what is looked up
     depends on the sound by the choice among references alone."""
+    contrast: bool = True
+    """Whether that attention compares sounds relative to the references' own mean and spread; our addition, without
+    which one reference is preferred whatever is heard."""
     position_degree: int = 10
     """Octaves that encode points."""
     direction_degree: int = 4
@@ -97,7 +100,7 @@ class ReferenceFeatures(nn.Module):
         self.aggregation: Aggregation
         if config.aggregation == "audio":
             self.aggregation = AudioAwareAggregation(
-                feature_dim, code_dim, config.token_dim, config.heads, config.residual_first
+                feature_dim, code_dim, config.token_dim, config.heads, config.residual_first, config.contrast
             )
         elif config.aggregation == "slots":
             self.aggregation = SlotAggregation(feature_dim, self.position_dim)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from ns_talking.fields.euler_torso import euler_angles
 from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.modules.embeddings import FrameLatents
 from ns_talking.modules.mlp import MLP
+from ns_talking.utils.device import seeded_generator
+
+_FIT_STEPS, _FIT_POINTS, _FIT_RATE = 300, 1_024, 1e-2
 
 
 @dataclass
@@ -112,6 +116,24 @@ class TorsoDeformation(nn.Module):
         pose = torch.cat([euler_angles(motion.rotation), motion.translation], dim=1)
         per_frame = torch.cat([frequency_encoding(pose, self.config.pose_octaves), self.latents(frame, seed)], dim=1)
         return MovedTorsoField(field, self, motion, per_frame)
+
+    @torch.enable_grad()
+    def learn_share(self, positions: Float[Tensor, "points 3"], wanted: Float[Tensor, " points"], seed: int) -> None:
+        """Fit the share beforehand, so that a training does not begin with a head that moves half with the torso.
+
+        Args:
+            positions: Points in the world.
+            wanted: Share of the torso's motion that each makes, in [0, 1].
+            seed: Of the draws.
+        """
+        optimizer = torch.optim.Adam(self.share_mlp.parameters(), lr=_FIT_RATE)
+        chance = seeded_generator(seed, positions.device)
+        for _ in range(_FIT_STEPS):
+            drawn = torch.randint(len(positions), (_FIT_POINTS,), generator=chance, device=positions.device)
+            optimizer.zero_grad()
+            F.binary_cross_entropy(self.share(positions[drawn]).clamp(0, 1), wanted[drawn]).backward()
+            optimizer.step()
+        optimizer.zero_grad()
 
     def share(self, positions: Float[Tensor, "samples 3"]) -> Float[Tensor, " samples"]:
         """Tell how much of the torso's motion points make, in [0, 1]."""

@@ -13,11 +13,8 @@ from dataclasses import dataclass, field
 from nerfstudio.plugins.types import MethodSpecification
 
 from ns_talking.dataparsers.identities import IdentitiesDataParserConfig
-from ns_talking.dataparsers.portrait import TalkingPortraitDataParserConfig
 from ns_talking.methods.few_shot import FewShotModel, FewShotModelConfig
-from ns_talking.methods.few_shot_presets import few_shot_config
-from ns_talking.modules.audio_code import AudioCodeConfig
-from ns_talking.modules.audio_encoder import AudioEncoderConfig
+from ns_talking.methods.few_shot_presets import few_shot_config, new_person_config
 from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
@@ -27,9 +24,6 @@ class AENeRFModelConfig(FewShotModelConfig):
     """Options of AE-NeRF: those of every few-shot method, as the paper sets them."""
 
     _target: type = field(default_factory=lambda: AENeRFModel)
-    audio_code: AudioCodeConfig = field(
-        default_factory=lambda: AudioCodeConfig(encoder=AudioEncoderConfig(code_dim=64))
-    )
 
 
 class AENeRFModel(FewShotModel):
@@ -51,12 +45,6 @@ ae_nerf_base = MethodSpecification(
     description="AE-NeRF's base: many people, from which ae-nerf starts on a new one.",
 )
 ae_nerf = MethodSpecification(
-    config=few_shot_config(
-        "ae-nerf",
-        AENeRFModelConfig(),
-        TalkingPortraitDataParserConfig(),
-        gpu=PhasesConfig(head=40_000, lips=0, torso=10_000),
-        cpu=PhasesConfig(head=1_700, lips=0, torso=300),
-    ),
+    config=new_person_config("ae-nerf", AENeRFModelConfig()),
     description="AE-NeRF: a new person from seconds of video, starting from a base (AAAI 2024).",
 )

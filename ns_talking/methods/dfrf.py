@@ -11,14 +11,10 @@ from dataclasses import dataclass, field
 
 from nerfstudio.plugins.types import MethodSpecification
 
-from ns_talking.dataparsers.portrait import TalkingPortraitDataParserConfig
 from ns_talking.fields.branches import BranchesConfig
 from ns_talking.fields.reference_features import ReferenceFeaturesConfig
 from ns_talking.methods.few_shot import FewShotModel, FewShotModelConfig
-from ns_talking.methods.few_shot_presets import few_shot_config
-from ns_talking.modules.audio_code import AudioCodeConfig
-from ns_talking.modules.audio_encoder import AudioEncoderConfig
-from ns_talking.pipelines.phases import PhasesConfig
+from ns_talking.methods.few_shot_presets import new_person_config
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
 
@@ -31,9 +27,6 @@ class DFRFModelConfig(FewShotModelConfig):
         default_factory=lambda: ReferenceFeaturesConfig(warp_by="feature", aggregation="slots")
     )
     branches: BranchesConfig = field(default_factory=lambda: BranchesConfig(two=False))
-    audio_code: AudioCodeConfig = field(
-        default_factory=lambda: AudioCodeConfig(encoder=AudioEncoderConfig(code_dim=64))
-    )
 
 
 class DFRFModel(FewShotModel):
@@ -45,12 +38,6 @@ class DFRFModel(FewShotModel):
 allow_scalars_in_checkpoints()
 
 dfrf = MethodSpecification(
-    config=few_shot_config(
-        "dfrf",
-        DFRFModelConfig(),
-        TalkingPortraitDataParserConfig(),
-        gpu=PhasesConfig(head=40_000, lips=0, torso=10_000),
-        cpu=PhasesConfig(head=1_700, lips=0, torso=300),
-    ),
+    config=new_person_config("dfrf", DFRFModelConfig()),
     description="DFRF: few-shot heads from reference pictures in slots (ECCV 2022); several people make a base.",
 )

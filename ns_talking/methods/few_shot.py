@@ -26,6 +26,8 @@ from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, Bra
 from ns_talking.fields.reference_features import ReferenceFeatures, ReferenceFeaturesConfig, SeenReferences
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.methods.grid import parameters_of
+from ns_talking.modules.audio_code import AudioCodeConfig
+from ns_talking.modules.audio_encoder import AudioEncoderConfig
 from ns_talking.pipelines.base_checkpoint import read_base, start_from
 from ns_talking.rendering.hierarchical import Interval, hull_interval, importance, ray_weights, stratified
 from ns_talking.rendering.layers import premultiplied_over
@@ -58,6 +60,9 @@ class FewShotModelConfig(PortraitModelConfig):
     """How they are looked up."""
     branches: BranchesConfig = field(default_factory=BranchesConfig)
     """The fields of the head."""
+    audio_code: AudioCodeConfig = field(
+        default_factory=lambda: AudioCodeConfig(encoder=AudioEncoderConfig(code_dim=64))
+    )
     coarse_samples: int = 64
     """Samples per ray of the coarse pass."""
     fine_samples: int = 128
@@ -231,17 +236,16 @@ class FewShotModel(PortraitModel):
         CONSOLE.print(f"Starting from {count:,} parameters of the base {config}.", soft_wrap=True, highlight=False)
 
     def _carve(self, hull: OccupancyGrid, dataset: PortraitDataset) -> None:
-        masks, cameras = region_masks(dataset, _HULL_VIEWS, HEAD_REGIONS)
-        focal = dataset.portrait.focal_px / dataset.portrait.width
-        hull.forbid(~hull.hull(masks.to(self.device), cameras.to(self.device), focal, min_share=0.9))
+        masks, cameras = (of.to(self.device) for of in region_masks(dataset, _HULL_VIEWS, HEAD_REGIONS))
+        hull.forbid(~hull.hull(masks, cameras, dataset.portrait.focal_px / dataset.portrait.width, min_share=0.9))
 
     def _person(self, dataset: PortraitDataset) -> _Person:
         track = clip_track(dataset.portrait, dataset.metadata["features"] or self.track.features.name)
-        if track.features.identity != self.audio_code.identity:
+        if (theirs := track.features.identity) != self.audio_code.identity:
             raise ValueError(
-                f"{dataset.portrait.folder} has the audio features {track.features.identity!r}, "
-                f"{self.portrait.folder} has {self.audio_code.identity!r}. People who are trained together need the "
-                "same: process their videos alike."
+                f"{dataset.portrait.folder} has the audio features {theirs!r}, {self.portrait.folder} has "
+                f"{self.audio_code.identity!r}. People who are trained together need the same: process their videos "
+                "alike."
             )
         hull: OccupancyGrid = self.config.occupancy.setup(bounds=self.scene_box.aabb.to(self.device))
         self._carve(hull, dataset)
@@ -382,7 +386,7 @@ class FewShotModel(PortraitModel):
             coarse_accumulation=coarse_weights.sum(dim=1, keepdim=True),
             masks=torch.stack([mask for mask, _ in masks], dim=1),
             mask_accumulation=torch.stack([accumulation for _, accumulation in masks], dim=1),
-            offset_px=_mean_length(torch.cat([offsets, more_offsets])),
+            offset_px=losses.mean_length(torch.cat([offsets, more_offsets])),
         )
 
 
@@ -392,8 +396,3 @@ def _masks(samples: BranchSamples, t: Tensor, interval: Interval) -> tuple[Tenso
     weights = [ray_weights(samples.own_density[..., of] * interval.hit[:, None], t, interval.far) for of in fields]
     masks = [(weight * samples.own_mask[..., of]).sum(dim=1) for of, weight in zip(fields, weights, strict=True)]
     return torch.stack(masks, dim=1), torch.stack([weight.sum(dim=1) for weight in weights], dim=1)
-
-
-def _mean_length(offsets: Float[Tensor, "samples references 2"]) -> Float[Tensor, ""]:
-    """Mean length; its square root is kept from zero, where it has no slope."""
-    return (offsets.square().sum(dim=2) + 1e-12).sqrt().mean()

@@ -9,6 +9,8 @@ import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
 from ns_talking.data.few_shot_datamanager import FewShotDataManagerConfig
+from ns_talking.data.pixel_samplers import MouthPixelSamplerConfig
+from ns_talking.dataparsers.portrait import TalkingPortraitDataParserConfig
 from ns_talking.fields.branches import BranchesConfig
 from ns_talking.fields.reference_features import ReferenceFeaturesConfig
 from ns_talking.fields.torso import TorsoFieldConfig
@@ -72,6 +74,8 @@ def few_shot_config(
         eval_num_rays_per_batch=512,
         torso_num_rays_per_batch=2_048,
         cache_gib=1.0,
+        # A tenth of 256 rays in the box around the face would be the mouth's: too few to hear from.
+        pixel_sampler=MouthPixelSamplerConfig(mouth_share=0.3, eye_share=0.1, face_share=0.55, blink_frames=0),
     )
     rates = replace(
         _RATES,
@@ -80,6 +84,22 @@ def few_shot_config(
     )
     decay = PhaseDecayConfig(head_final=0.1, torso_final=0.1)
     return trainer_config(method, "cpu", small(model), rates, cpu, datamanager, decay, True, 500)
+
+
+def new_person_config(method: str, model: FewShotModelConfig) -> PortraitTrainerConfig:
+    """Train one person from seconds of video.
+
+    Args:
+        method: Name of the method.
+        model: The model with the papers' sizes.
+    """
+    return few_shot_config(
+        method,
+        model,
+        TalkingPortraitDataParserConfig(),
+        gpu=PhasesConfig(head=40_000, lips=0, torso=10_000),
+        cpu=PhasesConfig(head=1_700, lips=0, torso=300),
+    )
 
 
 def small(model: ModelConfig) -> ModelConfig:

@@ -26,6 +26,7 @@ from ns_talking import losses
 from ns_talking.data.class_sampler import ClassPixelSamplerConfig
 from ns_talking.data.face_classes import NUM_CLASSES, TORSO_CLASSES, FaceClass
 from ns_talking.data.format import Region
+from ns_talking.data.head_masks import class_masks, region_masks
 from ns_talking.data.pixel_samplers import AlternatingPixelSamplerConfig
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition, nearest_to_mean
@@ -48,8 +49,9 @@ from ns_talking.rendering.volume import AlsoComposited, HeadOutputs
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
 
 _TORSO = [int(one) for one in TORSO_CLASSES]
-_ANY_VIEW = 1e-6
-_FAINT = 0.5
+_OF_HEAD = tuple(one for one in FaceClass if one not in (FaceClass.BACKGROUND, *TORSO_CLASSES))
+_VIEWS = 24
+_FAINT = 2.0
 """Density below which a cell is empty: an untrained field has 1. With the head methods' threshold, the mean density, a
 head that is learned sooner emptied the cells of the torso for good."""
 
@@ -74,8 +76,9 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
     balance: ClassBalanceConfig = field(default_factory=ClassBalanceConfig)
     """How the losses of classes reach the sampler of pixels."""
     parsing_weight: float = 0.04
-    """Weight of the cross entropy of the rendered classes."""
-    share_weight: float = 0.01
+    """Weight of the cross entropy of the rendered classes. Short trainings at 128 px take a quarter of it: there the
+    cross entropy outweighs the colour tenfold, and both learn by the same planes."""
+    share_weight: float = 0.1
     """Weight that draws clothes to the torso's motion and the head away from it; the neck is free. Our design."""
     bend_weight: float = 1e-3
     """Weight of what moves besides, so that it explains only what the torso's motion cannot. Our design."""
@@ -201,9 +204,26 @@ class SSPNeRFModel(GridPortraitModel):
             metrics[f"ray_share_{one.name.lower()}"], metrics[f"loss_share_{one.name.lower()}"] = rays[one], means[one]
         return metrics
 
+    def prepare_training(self, dataset: PortraitDataset) -> None:
+        """Tell the torso's motion beforehand where the training frames show clothes, and where the head."""
+        super().prepare_training(dataset)
+        if self.deformation is None or not dataset.store.face_classes:
+            return
+        focal = self.portrait.focal_px / self.portrait.width
+        clothes, head = (
+            self.occupancy.seen_in(masks.to(self.device), cameras.to(self.device), focal)
+            for masks, cameras in (class_masks(dataset, _VIEWS, of) for of in ((FaceClass.CLOTHES,), _OF_HEAD))
+        )
+        known = ((clothes + head) > 0).nonzero()[:, 0]
+        if len(known):
+            wanted = (clothes / (clothes + head).clamp(min=1))[known]
+            self.deformation.learn_share(self.occupancy.cell_centres(known), wanted, self.step)
+
     def allowed_cells(self, dataset: PortraitDataset) -> Bool[Tensor, " cells"]:
         """Add where the torso may be: in its silhouette of any frame, at about the depth of the head's centre."""
-        seen = self.hull(dataset, (Region.TORSO,), min_share=_ANY_VIEW)
+        masks, cameras = region_masks(dataset, _VIEWS, (Region.TORSO,))
+        focal = self.portrait.focal_px / self.portrait.width
+        seen = self.occupancy.seen_in(masks.to(self.device), cameras.to(self.device), focal) > 0
         centres = self.occupancy.cell_centres(torch.arange(len(seen), device=self.device))
         towards_camera = dataset.cameras.camera_to_worlds[:, :3, 3].mean(dim=0).to(self.device)
         nearness = centres @ (towards_camera / towards_camera.norm())
@@ -251,6 +271,7 @@ def _cpu_model() -> SSPNeRFModelConfig:
         audio_code=AudioCodeConfig(use_lip_shape=True),
         deformation=TorsoDeformationConfig(octaves=4, hidden_dim=32, num_layers=3, share_octaves=3),
         balance=ClassBalanceConfig(warm_up=200, interval=100),
+        parsing_weight=0.01,
         appearance_dim=0,
         use_lpips=False,
     )

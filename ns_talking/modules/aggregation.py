@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -124,7 +124,9 @@ class AudioAwareAggregation(Aggregation):
     Source:
         AE-NeRF (Li et al., AAAI 2024), audio-aware aggregation. Ours, where the paper is silent: heads, norms after
         each part, a hidden layer twice as wide, and a start at which target and reference sounds are compared in the
-        same space, without which the weights have nothing to do with the sounds.
+        same space, without which the weights have nothing to do with the sounds. Where `contrast` says so, sounds are
+        compared by what sets the references apart: all sounds of a voice have most of their code in common, and a
+        product with that part prefers the same reference whatever is heard.
 
     Args:
         feature_dim: Channels of a reference's feature.
@@ -133,10 +135,20 @@ class AudioAwareAggregation(Aggregation):
         heads: Heads; must divide `dim`.
         residual_first: Whether the first block adds the sound of the frame itself, as the paper's text has it.
             Without it, sound enters by the choice among references alone.
+        contrast: Whether the first block compares sounds relative to mean and spread of the references' sounds.
     """
 
-    def __init__(self, feature_dim: int, code_dim: int, dim: int, heads: int = 4, residual_first: bool = True) -> None:
+    def __init__(
+        self,
+        feature_dim: int,
+        code_dim: int,
+        dim: int,
+        heads: int = 4,
+        residual_first: bool = True,
+        contrast: bool = True,
+    ) -> None:
         super().__init__()
+        self.contrast = contrast
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} channels. Choose a number of heads that does.")
         self.output_dim = dim
@@ -158,7 +170,7 @@ class AudioAwareAggregation(Aggregation):
         """Blend by what is heard."""
         del pixels, points
         asked, keys, values = self.of_sound(code), self.of_sound(reference_codes), self.of_feature(features)
-        weights = self.first.weights(asked, keys)[frame_row]
+        weights = self._first_weights(asked, keys)[frame_row]
         blended = self.first.blend(asked[frame_row], weights, values)
         return self.out(self.second.blend(blended, self.second.weights(blended, keys), values))
 
@@ -166,7 +178,30 @@ class AudioAwareAggregation(Aggregation):
         self, code: Float[Tensor, "frames code"], reference_codes: Float[Tensor, "references code"]
     ) -> Float[Tensor, "frames references"]:
         """Tell how the first block weighs references in each frame, over all heads."""
-        return self.first.weights(self.of_sound(code), self.of_sound(reference_codes)).mean(dim=1)
+        return self._first_weights(self.of_sound(code), self.of_sound(reference_codes)).mean(dim=1)
+
+    def get_extra_state(self) -> dict[str, bool]:
+        """Give what a checkpoint keeps besides the weights."""
+        return {"contrast": self.contrast}
+
+    def set_extra_state(self, state: dict[str, bool]) -> None:
+        """Compare sounds as the weights were trained to."""
+        self.contrast = state["contrast"]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # PyTorch's hook.
+        # Portraits from before there was a choice.
+        state_dict.setdefault(f"{prefix}_extra_state", {"contrast": False})
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _first_weights(
+        self, asked: Float[Tensor, "frames channels"], keys: Float[Tensor, "references channels"]
+    ) -> Float[Tensor, "frames heads references"]:
+        if self.contrast:
+            middle = keys.mean(dim=0)
+            # A square root has no slope at zero, where all references sound alike.
+            spread = ((keys - middle).square().mean() + 1e-12).sqrt()
+            asked, keys = (asked - middle) / spread, (keys - middle) / spread
+        return self.first.weights(asked, keys)
 
 
 class CrossAttention(nn.Module):

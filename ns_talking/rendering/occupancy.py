@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -106,20 +106,39 @@ class OccupancyGrid(nn.Module):
             focal: Focal length as a share of the masks' width.
             min_share: Share of the masks that a cell must fall into; below 1 for what is not rigid, as jaw and hair.
         """
-        cells = torch.arange(self.density.numel(), device=self.density.device)
-        points = self.cell_centres(cells)
+        # Beyond the image's edge nothing is known, so the cell is given the benefit of the doubt.
+        seen = self.seen_in(masks, camera_to_world, focal, beyond="counts")
+        found = (seen >= min_share * len(masks)).view_as(self.density)
+        return _dilate_by_neighbours(found.float()).view(-1) > 0
+
+    @torch.no_grad()
+    def seen_in(
+        self,
+        masks: Bool[Tensor, "frames height width"],
+        camera_to_world: Float[Tensor, "frames 3 4"],
+        focal: float,
+        beyond: Literal["counts", "continues"] = "continues",
+    ) -> Float[Tensor, " cells"]:
+        """Count in how many masks each cell falls.
+
+        Args:
+            masks: Silhouettes.
+            camera_to_world: Their OpenGL cameras.
+            focal: Focal length as a share of the masks' width.
+            beyond: Whether what lies beyond a picture's edge counts, or only where the silhouette runs over the edge.
+        """
+        points = self.cell_centres(torch.arange(self.density.numel(), device=self.density.device))
         height, width = masks.shape[1:]
         hits = torch.zeros(len(points), device=points.device)
         for mask, pose in zip(masks, camera_to_world, strict=True):
             camera = (points - pose[:, 3]) @ pose[:, :3]
             column = focal * width * camera[:, 0] / -camera[:, 2] + width / 2
             row = height / 2 - focal * width * camera[:, 1] / -camera[:, 2]
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
             seen = mask[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
-            # Beyond the image's edge nothing is known, so the cell is given the benefit of the doubt.
-            hits += (seen | ~inside).float()
-        found = (hits >= min_share * len(masks)).view_as(self.density)
-        return _dilate_by_neighbours(found.float()).view(-1) > 0
+            if beyond == "counts":
+                seen = seen | (column < 0) | (column >= width) | (row < 0) | (row >= height)
+            hits += seen.float()
+        return hits
 
     @torch.no_grad()
     def forbid(self, cells: Bool[Tensor, " cells"]) -> None:

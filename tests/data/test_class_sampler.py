@@ -25,9 +25,8 @@ def manager(folder: Path, **options: object) -> PortraitDataManager:
         data=folder,
         dataparser=TalkingPortraitDataParserConfig(),
         train_num_rays_per_batch=1500,
-        pixel_sampler=ClassPixelSamplerConfig(cap=1.0, floor=0.0),
         seed=0,
-        **{"face_classes": True, **options},
+        **{"pixel_sampler": ClassPixelSamplerConfig(cap=1.0, floor=0.0), "face_classes": True, **options},
     )
     return config.setup(device="cpu")
 
@@ -58,6 +57,27 @@ def test_within_a_class_every_pixel_is_as_likely_as_any_other(folder: Path) -> N
     expected = np.concatenate([np.argwhere(one == FaceClass.SKIN) for one in frames])
     np.testing.assert_allclose(places.mean(axis=0), expected.mean(axis=0), atol=0.5)
     np.testing.assert_allclose(places.std(axis=0), expected.std(axis=0), rtol=0.05)
+
+
+def test_the_background_is_looked_at_along_the_outline_of_the_person(folder: Path) -> None:
+    def near(share: float) -> float:
+        data = manager(folder, pixel_sampler=ClassPixelSamplerConfig(contour_share=share, contour_width=0.05))
+        assert data.budget is not None
+        data.budget.losses = np.eye(NUM_CLASSES)[FaceClass.BACKGROUND]
+        hits = []
+        for step in range(4):
+            batch = data.next_train(step)[1]
+            behind = batch["face_class"].numpy() == FaceClass.BACKGROUND
+            for row, y, x in batch["indices"].numpy()[behind]:
+                classes = data.train_dataset.frame(int(row)).classes
+                # 5 % of 64 px.
+                hits.append((classes[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] != FaceClass.BACKGROUND).any())
+        return float(np.mean(hits))
+
+    anywhere = near(0.0)
+    assert anywhere < 0.4
+    assert near(1.0) == 1
+    assert near(0.5) == pytest.approx(0.5 + 0.5 * anywhere, abs=0.05)
 
 
 def test_a_sampler_by_class_without_classes_says_what_to_switch_on(folder: Path) -> None:

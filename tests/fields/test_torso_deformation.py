@@ -69,6 +69,19 @@ def test_a_frame_that_was_never_seen_has_no_latent_and_a_seen_one_every_other_ti
     assert not module.latents(torch.arange(25), 7).any()
 
 
+def test_the_share_can_be_fitted_beforehand_and_alike_every_time() -> None:
+    positions = torch.rand(2_000, 3, generator=torch.Generator().manual_seed(3)) - 0.5
+    wanted = (positions[:, 2] < -0.1).float()
+    first, second = deformation(share_octaves=2), deformation(share_octaves=2)
+    for module in (first, second):
+        module.learn_share(positions, wanted, seed=5)
+    clear = (positions[:, 2] + 0.1).abs() > 0.05
+    share = first.share(positions).detach()
+    assert float((share - wanted)[clear].abs().mean()) < 0.05
+    assert torch.equal(share, second.share(positions).detach())
+    assert all(parameter.grad is None for parameter in first.parameters())
+
+
 def test_the_share_can_tell_the_torso_from_the_head() -> None:
     """Points that rest in front of the camera pull it to 1, points that rest in the world to 0."""
     cameras, row = poses(6), torch.arange(600) % 6

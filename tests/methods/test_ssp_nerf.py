@@ -106,6 +106,19 @@ def test_the_deep_network_learns_too_and_the_torso_can_be_left_where_it_is(
     assert np.mean([entry["rgb"] for entry in log[-4:]]) < 0.9 * np.mean([entry["rgb"] for entry in log[:4]])
 
 
+def test_before_the_first_step_the_clothes_move_with_the_torso_and_the_head_does_not(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    pipeline = make_pipeline()
+    model = model_of(pipeline)
+    assert model.deformation is not None
+    height = torch.linspace(*model.scene_box.aabb[:, 2].tolist(), 9)[1:-1]
+    up = torch.stack([torch.zeros(7), torch.zeros(7), height], dim=1)
+    share = model.deformation.share(up).detach()
+    assert float(share[0]) > 0.8
+    assert float(share[4:].max()) < 0.2
+
+
 def test_data_without_classes_is_refused_with_the_option_to_set(make_pipeline: Callable[..., PortraitPipeline]) -> None:
     pipeline = make_pipeline()
     rays, batch = pipeline.datamanager.next_train(0)

@@ -78,6 +78,36 @@ def test_untrained_attention_prefers_references_that_sound_alike() -> None:
     assert correlation > 0.35
 
 
+def test_what_all_sounds_have_in_common_does_not_choose_the_reference() -> None:
+    """Codes of one voice lie close together, far from zero."""
+    likeness: dict[bool, list[Tensor]] = {True: [], False: []}
+    for contrast, found in likeness.items():
+        aggregation = attention(contrast=contrast)
+        for seed in range(200):
+            given = inputs(seed)
+            common = 5 * torch.randn(1, CODE, generator=torch.Generator().manual_seed(7))
+            code, codes = common + 0.3 * given["code"], common + 0.3 * given["reference_codes"]
+            middle = codes.mean(dim=0)
+            wanted = torch.cosine_similarity(code - middle, codes - middle)
+            weights = aggregation.frame_weights(code, codes)[0].detach()
+            found.append(torch.stack([wanted.argsort().argsort(), weights.argsort().argsort()]))
+    correlation = {key: float(spearmanr(*torch.cat(found, dim=1).numpy()).statistic) for key, found in likeness.items()}
+    assert correlation[True] > 0.35
+    assert abs(correlation[False]) < 0.15
+
+
+def test_weights_keep_the_comparison_that_they_were_trained_with() -> None:
+    given = inputs()
+    for contrast in (True, False):
+        trained, other = attention(contrast=contrast), attention(contrast=not contrast)
+        other.load_state_dict(trained.state_dict())
+        assert torch.equal(other(**given), trained(**given))
+    earlier = {name: value for name, value in trained.state_dict().items() if not name.endswith("_extra_state")}
+    other = attention()
+    other.load_state_dict(earlier)
+    assert torch.equal(other(**given), trained(**given))
+
+
 def test_without_the_first_residual_sound_acts_through_the_choice_of_references_alone() -> None:
     """Where all references are the same picture, there is no choice."""
     given = inputs()

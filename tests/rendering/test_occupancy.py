@@ -124,3 +124,18 @@ def test_forbidden_cells_are_never_occupied_again() -> None:
     occupancy.update(lambda positions: torch.full((len(positions),), 99.0), 0)
     assert not bool(occupancy.occupied.view(-1)[forbidden].any())
     assert bool(occupancy.occupied.view(-1)[~forbidden].any())
+
+
+def test_a_silhouette_goes_on_beyond_the_edge_or_all_beyond_the_edge_counts() -> None:
+    occupancy = grid()
+    left = torch.zeros(32, 32, dtype=torch.bool)
+    left[:, :16] = True
+    front = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, -3.3], [0, 1, 0, 0]])
+    masks, cameras = torch.stack([left, ~left, left]), front.expand(3, 3, 4)
+    on_left = occupancy.cell_centres(torch.arange(16**3))[:, 0] < 0
+    goes_on = occupancy.seen_in(masks, cameras, 2.0)
+    assert bool((goes_on[on_left] == 2).all()) and bool((goes_on[~on_left] == 1).all())
+    counts = occupancy.seen_in(masks, cameras, 2.0, beyond="counts")
+    beyond = counts == 3
+    assert 0 < int(beyond.sum()) < 16**3
+    assert torch.equal(counts[~beyond], goes_on[~beyond])
