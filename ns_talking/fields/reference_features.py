@@ -60,9 +60,9 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     residual_first: bool = True
     """Whether that attention passes the frame's own sound on, as the paper has it. Without it, what is looked up
     depends on the sound by the choice among references alone."""
-    contrast: bool = True
+    contrast: bool = False
     """Whether that attention compares sounds relative to the references' own mean and spread; our addition, without
-    which one reference is preferred whatever is heard."""
+    which one reference is preferred whatever is heard. Off in the config.yml of portraits from before it was there."""
     position_degree: int = 10
     """Octaves that encode points."""
     direction_degree: int = 4

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from nerfstudio.plugins.types import MethodSpecification
 
 from ns_talking.dataparsers.identities import IdentitiesDataParserConfig
+from ns_talking.fields.reference_features import ReferenceFeaturesConfig
 from ns_talking.methods.few_shot import FewShotModel, FewShotModelConfig
 from ns_talking.methods.few_shot_presets import few_shot_config, new_person_config
 from ns_talking.pipelines.phases import PhasesConfig
@@ -24,6 +25,7 @@ class AENeRFModelConfig(FewShotModelConfig):
     """Options of AE-NeRF: those of every few-shot method, as the paper sets them."""
 
     _target: type = field(default_factory=lambda: AENeRFModel)
+    look_up: ReferenceFeaturesConfig = field(default_factory=lambda: ReferenceFeaturesConfig(contrast=True))
 
 
 class AENeRFModel(FewShotModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -179,19 +179,6 @@ class AudioAwareAggregation(Aggregation):
     ) -> Float[Tensor, "frames references"]:
         """Tell how the first block weighs references in each frame, over all heads."""
         return self._first_weights(self.of_sound(code), self.of_sound(reference_codes)).mean(dim=1)
-
-    def get_extra_state(self) -> dict[str, bool]:
-        """Give what a checkpoint keeps besides the weights."""
-        return {"contrast": self.contrast}
-
-    def set_extra_state(self, state: dict[str, bool]) -> None:
-        """Compare sounds as the weights were trained to."""
-        self.contrast = state["contrast"]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # PyTorch's hook.
-        # Portraits from before there was a choice.
-        state_dict.setdefault(f"{prefix}_extra_state", {"contrast": False})
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _first_weights(
         self, asked: Float[Tensor, "frames channels"], keys: Float[Tensor, "references channels"]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from ns_talking.methods.ae_nerf import AENeRFModel
+from ns_talking.methods.ae_nerf import AENeRFModel, AENeRFModelConfig
 from ns_talking.methods.few_shot import FewShotModel
 from ns_talking.modules.aggregation import AudioAwareAggregation
 from ns_talking.modules.audio_code import AudioCodeConfig
@@ -67,6 +68,15 @@ def test_a_loaded_portrait_needs_no_picture_of_the_training_folder(
     monkeypatch.setattr(dataset, "frame", no_picture)
     again.load_pipeline(state, 9)
     torch.testing.assert_close(picture(again), expected)
+
+
+def test_a_config_from_before_there_was_a_choice_compares_sounds_as_its_weights_learned_it() -> None:
+    """Nerfstudio takes what a config.yml does not name from the class."""
+    text = yaml.dump(AENeRFModelConfig())
+    assert "  contrast: true\n" in text
+    assert yaml.load(text, Loader=yaml.Loader).look_up.contrast is True
+    earlier = yaml.load(text.replace("  contrast: true\n", ""), Loader=yaml.Loader)
+    assert earlier.look_up.contrast is False
 
 
 def test_what_is_drawn_is_what_the_references_show(make_pipeline: MakePipeline) -> None:
