@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from fuzzing import Target, outcome_of
 from mutation import Undamaged, as_text, mutated, mutated_json
+from portrait_target import open_as_render_does, portrait_damage
 from portraits import write_tiny_portrait
 from videos import grey, write_video
 
@@ -52,6 +53,7 @@ def targets(folder: Path) -> list[Target]:
         Target("checkpoint", _file(_checkpoint(folder)), _read_checkpoint),
         Target("blinks", _file(_blinks(folder)), _read_blinks),
         Target("poses", _json_file(folder, "poses.json", _camera_path()), _read_poses),
+        Target("portrait", portrait_damage(dataset, folder), open_as_render_does),
         Target("evaluation.json", _json_file(folder, "evaluation.json", _evaluation()), _read_evaluation),
     ]
 
