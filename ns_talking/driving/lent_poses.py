@@ -35,7 +35,7 @@ class LentPoses:
         """Count the frames."""
         return len(self._order)
 
-    def __getitem__(self, frames: int | slice | Int[np.ndarray, " some"]) -> np.ndarray:
+    def __getitem__(self, frames: int | np.integer | slice | Int[np.ndarray, " some"]) -> np.ndarray:
         """Look up the pose of a frame, or the poses of several."""
         return self._clip[self._order[frames]]
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ns_talking.viewer.panel import TalkingPanel
 
 _FRAME_S = 0.04
-_PATIENCE_S = 120.0
-"""How long a video waits for the sound that is being read."""
+_PATIENCE_S = 60.0
+"""How long a sound or a video waits for what was asked for before it."""
 _CLIP = "the clip's own"
 _HEADS = {"as you turn it": "free", "as in the clip": "clip", "still": "still"}
 _SHOWN = {
@@ -173,7 +173,7 @@ class Controls:
         self._panel.rerender()
 
     def _chosen(self) -> None:
-        self._turns.take("Reading the sound", lambda: self._drive(self._sounds[self._choice.value]))
+        self._turns.take("Reading the sound", lambda: self._drive(self._sounds[self._choice.value]), _PATIENCE_S)
 
     def _uploaded(self) -> None:
         upload = self._upload.value
@@ -185,7 +185,7 @@ class Controls:
             self._choice.value = path.name
             self._drive(path)
 
-        self._turns.take("Reading the upload", take)
+        self._turns.take("Reading the upload", take, _PATIENCE_S)
 
     def _drive(self, path: Path | None) -> None:
         self._panel.choose(path)

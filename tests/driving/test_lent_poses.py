@@ -11,8 +11,8 @@ CLIP = np.random.default_rng(0).standard_normal((7, 4, 4))
 ORDER = np.array([0, 3, 6, 6, 3, 0, 2])
 
 
-@pytest.mark.parametrize("frames", [2, -1, slice(1, 4), np.array([4, 0, 4])])
-def test_lent_poses_are_those_of_the_clip_written_out(frames: int | slice | np.ndarray) -> None:
+@pytest.mark.parametrize("frames", [2, np.int64(2), -1, slice(1, 4), np.array([4, 0, 4])])
+def test_lent_poses_are_those_of_the_clip_written_out(frames: int | np.integer | slice | np.ndarray) -> None:
     np.testing.assert_array_equal(LentPoses(CLIP, ORDER)[frames], CLIP[ORDER][frames])
 
 

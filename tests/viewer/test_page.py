@@ -43,7 +43,9 @@ def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
             except OSError:
                 time.sleep(0.5)
         window = {"width": 1000, "height": 700}
-        with browser(folder / "profile", *MICROPHONE, viewport=window, accept_downloads=True) as context:
+        # Fewer pixels: the browser draws them on the processor, again and again.
+        few = {"viewport": window, "device_scale_factor": 0.5}
+        with browser(folder / "profile", *MICROPHONE, **few, accept_downloads=True) as context:
             page = context.new_page()
             page.set_default_timeout(200_000)
             page.goto(f"http://127.0.0.1:{port}")
@@ -57,6 +59,17 @@ def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 
 def heard_s(page) -> float:
     return page.evaluate("document.querySelector('audio').currentTime")
+
+
+def sound(page) -> str:
+    """Number of the sound that the player has."""
+    return page.evaluate("document.querySelector('audio').dataset.sound")
+
+
+def wait_for_another_sound(page, before: str) -> None:
+    """Wait until the player has another sound, and the page's message is gone."""
+    page.wait_for_function(f"(document.querySelector('audio') || {{dataset: {{}}}}).dataset.sound > {before}")
+    page.get_by_text("Reading the upload").wait_for(state="hidden")
 
 
 def slider_s(page) -> float:
@@ -124,7 +137,9 @@ def test_the_waveform_and_the_scrubber_move_the_sound(page) -> None:
 
 def test_an_upload_drives_the_page_and_what_is_no_sound_is_explained(page, tmp_path: Path) -> None:
     write_wav(tmp_path / "one second <b>.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32))
+    before = sound(page)
     page.locator("input[type=file]").set_input_files(tmp_path / "one second <b>.wav")
+    wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 1) < 0.06")
     page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'one_second_b.wav')")
     (tmp_path / "text.wav").write_text("no sound " * 99)
@@ -148,11 +163,13 @@ def test_speed_and_loop_reach_the_sound(page) -> None:
 
 
 def test_the_microphone_drives_the_page(page) -> None:
+    before = sound(page)
     button = page.get_by_role("button", name="Record the microphone")
     button.click()
     page.get_by_role("button", name="Stop recording").wait_for()
     time.sleep(1.2)
     page.get_by_role("button", name="Stop recording").click()
+    wait_for_another_sound(page, before)
     page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'microphone.wav')")
     page.wait_for_function(
         "document.querySelector('audio').duration > 0.5 && document.querySelector('audio').duration < 60"
@@ -161,7 +178,9 @@ def test_the_microphone_drives_the_page(page) -> None:
 
 def test_what_is_heard_can_be_taken_along_as_mp4_and_as_a_path(page, tmp_path: Path) -> None:
     write_wav(tmp_path / "short.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 6_400).astype(np.float32))
+    before = sound(page)
     page.locator("input[type=file]").set_input_files(tmp_path / "short.wav")
+    wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 0.4) < 0.06")
     with page.expect_download(timeout=200_000) as path:
         page.get_by_role("button", name="Camera path for ns-render").click()
