@@ -47,7 +47,7 @@ def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         few = {"viewport": window, "device_scale_factor": 0.5}
         with browser(folder / "profile", *MICROPHONE, **few, accept_downloads=True) as context:
             page = context.new_page()
-            page.set_default_timeout(200_000)
+            page.set_default_timeout(400_000)
             page.goto(f"http://127.0.0.1:{port}")
             page.wait_for_selector("audio[data-sound]")
             page.wait_for_function("document.querySelector('audio').readyState >= 3")
@@ -88,7 +88,7 @@ def picture(page) -> np.ndarray:
 def settled(page, other_than: np.ndarray | None = None) -> np.ndarray:
     """The portrait once it has stopped changing; the empty page is much darker."""
     last = picture(page)
-    for _ in range(300):
+    for _ in range(600):
         time.sleep(0.5)
         now = picture(page)
         changed = other_than is None or np.abs(now - other_than).max() > 2
@@ -116,7 +116,7 @@ def test_playing_moves_scrubber_and_picture_and_pausing_stops_them(page) -> None
     page.wait_for_function("document.querySelector('audio').paused")
     page.get_by_role("button", name="Play", exact=True).wait_for()
     stopped_s = heard_s(page)
-    for _ in range(200):
+    for _ in range(600):
         if slider_s(page) == pytest.approx(stopped_s, abs=0.05):
             break
         time.sleep(0.5)
@@ -182,7 +182,7 @@ def test_what_is_heard_can_be_taken_along_as_mp4_and_as_a_path(page, tmp_path: P
     page.locator("input[type=file]").set_input_files(tmp_path / "short.wav")
     wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 0.4) < 0.06")
-    with page.expect_download(timeout=200_000) as path:
+    with page.expect_download(timeout=400_000) as path:
         page.get_by_role("button", name="Camera path for ns-render").click()
     content = json.loads(Path(path.value.path()).read_text())
     assert len(content["camera_path"]) == 10 and content["audio"].endswith("short.wav")
