@@ -368,8 +368,8 @@ class PortraitModel(Model):
         """Load the perceptual loss when it is first needed; it is no part of the checkpoint."""
         if self._perceptual_loss is None and self.config.use_lpips and not self._lpips_missing:
             try:
-                self._perceptual_loss = LPIPS(self.device)
-            except FileNotFoundError as error:
+                self._perceptual_loss = LPIPS.found(self.device)
+            except (FileNotFoundError, ValueError) as error:
                 self._lpips_missing = True
                 CONSOLE.print(f"[yellow]{error} The lips phase goes on with the pixel loss alone.[/yellow]")
         return self._perceptual_loss

@@ -10,10 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ns_talking.metrics.base import Figure, MeasuredFrame, Measurement, MetricContext
+from ns_talking.metrics.weights import INCEPTION
 from ns_talking.utils.optional import require
 
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-"""The Inception network that the original FID code uses, converted by torch-fidelity."""
 _ENOUGH = 1000
 _BATCH = 8
 
@@ -51,8 +50,10 @@ def frechet_distance(ours: Moments, theirs: Moments) -> float:
         Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017.
     """
     first, second = ours.covariance, theirs.covariance
-    # The trace of the root of a product of covariances is that of the roots of its eigenvalues, which are not negative.
-    roots = np.sqrt(np.clip(np.linalg.eigvals(first @ second).real, 0, None)).sum()
+    # The product of covariances has the eigenvalues of this symmetric matrix, which are found several times as fast.
+    variances, axes = np.linalg.eigh(first)
+    turned = axes * np.sqrt(np.clip(variances, 0, None))
+    roots = np.sqrt(np.clip(np.linalg.eigvalsh(turned.T @ second @ turned), 0, None)).sum()
     shift = float(np.square(ours.mean - theirs.mean).sum())
     return shift + float(np.trace(first) + np.trace(second) - 2 * roots)
 
@@ -66,9 +67,9 @@ class Fid:
     needs_real: ClassVar[bool] = True
 
     def __init__(self, context: MetricContext) -> None:
-        weights = str(context.weights(INCEPTION))
+        weights = context.weights(INCEPTION.name)
         module = require("torch_fidelity.feature_extractor_inceptionv3", extra=None, purpose="FID")
-        network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=weights)
+        network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
         self._device = context.device
         self._network = network.to(context.device)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []

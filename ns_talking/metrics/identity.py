@@ -12,10 +12,9 @@ from jaxtyping import Float, UInt8
 
 from ns_talking.data.landmarks import LandmarkScheme
 from ns_talking.metrics.base import MEASURED_PX, Figure, MeasuredFrame, Measurement, MetricContext, Picture
+from ns_talking.metrics.weights import SFACE
 from ns_talking.utils.native_output import hidden_native_stderr
 
-SFACE = "face_recognition_sface_2021dec.onnx"
-"""OpenCV Zoo's SFace, Apache-2.0."""
 _ALIGNED_PX = 112
 _TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
 """Where eyes, nose and corners of the mouth lie in an aligned face of 112 px, by the convention of face recognisers."""
@@ -91,7 +90,7 @@ class Csim(_Similarity):
 
     def _embedding(self) -> Embedding:
         with hidden_native_stderr():
-            network = cv2.FaceRecognizerSF.create(str(self._context.weights(SFACE)), "")
+            network = cv2.FaceRecognizerSF.create(str(self._context.weights(SFACE.name)), "")
 
         def embed(picture: Picture) -> Float[np.ndarray, " channels"] | None:
             face = aligned_face(picture, self._context.layout)

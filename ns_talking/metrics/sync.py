@@ -24,7 +24,8 @@ from jaxtyping import Float, UInt8
 from ns_talking.audio.io import stream_audio
 from ns_talking.metrics.base import MEASURED_PX, Figure, MeasuredFrame, Measurement, MetricContext
 from ns_talking.metrics.mfcc import mfcc
-from ns_talking.metrics.syncnet import FACE_PX, NUM_FRAMES, NUM_STEPS, SYNCNET, load_syncnet
+from ns_talking.metrics.syncnet import FACE_PX, NUM_FRAMES, NUM_STEPS, load_syncnet
+from ns_talking.metrics.weights import SYNCNET
 
 MOST_LAG = 15
 _STEPS_PER_FRAME = 4
@@ -109,7 +110,7 @@ class Sync:
         self._context = context
         if context.sound is None:
             raise FileNotFoundError("SyncNet needs the sound of the frames, which is not known.")
-        network = load_syncnet(context.weights(SYNCNET), context.device)
+        network = load_syncnet(context.weights(SYNCNET.name), context.device)
         blocks = stream_audio(context.sound, start_s=context.sound_start_s)
         self._coefficients = mfcc(blocks)
         self._embed_face: Embed = _on(context.device, network.embed_face)

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-SYNCNET = "syncnet_v2.model"
-"""Name of the published weights. They were trained on LRS2, whose terms are for research."""
+from ns_talking.metrics.weights import SYNCNET
+
 FACE_PX = 224
 NUM_FRAMES = 5
 NUM_STEPS = 20
@@ -76,13 +76,13 @@ def load_syncnet(path: Path, device: torch.device) -> SyncNet:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError, IndexError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not hold SyncNet's weights ({reason}). Get {SYNCNET} again.") from error
+        raise ValueError(f"{path} does not hold SyncNet's weights ({reason}). Get {SYNCNET.name} again.") from error
     # Weights saved by old versions of PyTorch count no batches.
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(
             f"{path} does not hold SyncNet's weights: {len(missing)} parameters are missing and {len(unexpected)} are "
-            f"left over. Get {SYNCNET} again."
+            f"left over. Get {SYNCNET.name} again."
         )
     return network.eval().requires_grad_(False).to(device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ns_talking.metrics.weights import WEIGHTS
 from ns_talking.process.step import Progress
 from ns_talking.utils.model_files import ModelFile, find_file, installed_file
 
@@ -34,35 +35,9 @@ _MODEL_FILES = (
         num_bytes=16_371_837,
         licence="Apache-2.0",
     ),
-    ModelFile(
-        name="face_recognition_sface_2021dec.onnx",
-        purpose="SFace, which CSIM compares faces with,",
-        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_recognition_sface/"
-        "face_recognition_sface_2021dec.onnx",
-        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
-        num_bytes=38_696_353,
-        licence="Apache-2.0",
-    ),
-    ModelFile(
-        name="weights-inception-2015-12-05-6726825d.pth",
-        purpose="Inception, which FID compares frames with,",
-        url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-        "weights-inception-2015-12-05-6726825d.pth",
-        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        num_bytes=95_628_359,
-        licence="Apache-2.0",
-    ),
-    ModelFile(
-        name="syncnet_v2.model",
-        purpose="SyncNet, which LSE-C and LSE-D rest on,",
-        url="https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
-        sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
-        num_bytes=54_573_114,
-        licence="LicenseRef-research",
-        by_hand=True,
-    ),
 )
-MODELS: dict[str, ModelFile] = {model.name: model for model in _MODEL_FILES}
+MODELS: dict[str, ModelFile] = {model.name: model for model in (*_MODEL_FILES, *WEIGHTS)}
+"""Every single file of weights, by its name."""
 
 
 def installed_model(name: str, models: Path | None = None) -> Path | None:

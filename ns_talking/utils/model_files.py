@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class ModelFile:
     """Licence of the weights, as an SPDX identifier."""
     by_hand: bool = False
     """Whether users have to get it themselves, because its terms are not those of free software."""
+    in_torch_hub: bool = False
+    """Whether other programs keep it in torch.hub's folder, which is then searched last."""
 
 
 def cache_folder() -> Path:
@@ -57,7 +60,7 @@ def installed_file(model: ModelFile, models: Path | None = None) -> Path | None:
     Raises:
         ValueError: When a file of that name is there but its content is not the model.
     """
-    for folder in search_folders(models):
+    for folder in _folders(model, models):
         path = folder / model.name
         if path.is_file():
             _check(path, model)
@@ -98,7 +101,7 @@ def find_file(model: ModelFile, models: Path | None = None, progress: Progress |
 
 
 def _where(model: ModelFile, target: Path, models: Path | None) -> str:
-    searched = ", ".join(str(folder) for folder in search_folders(models))
+    searched = ", ".join(str(folder) for folder in _folders(model, models))
     return (
         f"It is in none of these folders: {searched}. Get it from {model.url} and put it into {target.parent}, or name "
         "its folder with --models DIR or NS_TALKING_MODELS."
@@ -114,14 +117,34 @@ def search_folders(models: Path | None) -> Iterator[Path]:
     yield cache_folder()
 
 
+def _folders(model: ModelFile, models: Path | None) -> Iterator[Path]:
+    yield from search_folders(models)
+    if model.in_torch_hub:
+        yield torch_hub_folder()
+
+
+def torch_hub_folder() -> Path:
+    """Name the folder that torch.hub keeps weights in, by its documented variables."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
 def _check(path: Path, model: ModelFile) -> None:
-    wrong_size = model.num_bytes is not None and path.stat().st_size != model.num_bytes
-    if wrong_size or (model.sha256 is not None and sha256(path) != model.sha256):
+    state = path.stat()
+    wrong_size = model.num_bytes is not None and state.st_size != model.num_bytes
+    if wrong_size or (model.sha256 is not None and _hashed(path, state.st_size, state.st_mtime_ns) != model.sha256):
         size = "" if model.num_bytes is None else f"{model.num_bytes} bytes, "
         raise ValueError(
             f"{path} is not the {model.purpose} that is expected (its size or SHA-256 differs; expected "
             f"{size}{model.sha256}). Delete it and get it again from {model.url}"
         )
+
+
+@lru_cache
+def _hashed(path: Path, num_bytes: int, changed_ns: int) -> str:
+    """Hash a file once as long as it stays as it is: an evaluation asks for the same weights row after row."""
+    del num_bytes, changed_ns
+    return sha256(path)
 
 
 def _download(model: ModelFile, target: Path, progress: Progress | None) -> None:

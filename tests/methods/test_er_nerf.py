@@ -66,13 +66,17 @@ def test_a_checkpoint_that_lacks_parameters_is_refused(make_pipeline: Callable[.
         pipeline.load_pipeline(state, 0)
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError, ValueError])
 def test_the_lips_phase_goes_on_without_lpips_weights(
-    make_pipeline: Callable[..., PortraitPipeline], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_pipeline: Callable[..., PortraitPipeline],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[Exception],
 ) -> None:
-    def missing(self: object, device: object) -> None:
-        raise FileNotFoundError("LPIPS needs AlexNet's weights.")
+    def missing(*_: object, **__: object) -> None:
+        raise error("alexnet.pth is not to be had.")
 
-    monkeypatch.setattr("ns_talking.methods.base.LPIPS.__init__", missing)
+    monkeypatch.setattr("ns_talking.metrics.lpips.find_file", missing)
     pipeline = make_pipeline()
     pipeline.config.phases = PhasesConfig(head=0, lips=10, torso=0)
     _, loss_dict, _ = pipeline.get_train_loss_dict(0)
