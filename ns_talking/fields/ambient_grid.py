@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from ns_talking.fields.base import FieldCondition, FieldDensity
+from ns_talking.fields.base import FieldCondition, FieldDensity, FieldOfAnyFrame
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.hash_encoding import hash_encoding
 from ns_talking.modules.decoders import ColourMLP, DensityMLP
@@ -37,7 +37,7 @@ class AmbientGridFieldConfig(InstantiateConfig):
     """Channels handed from the density to the colour decoder."""
 
 
-class AmbientGridField(nn.Module, HasImplementation):
+class AmbientGridField(nn.Module, HasImplementation, FieldOfAnyFrame):
     """Density and colour of points in the cube [-1, 1]^3 under an audio code and the area of the eyes.
 
     Source:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,28 @@ class ConditionedField(Protocol):
     ) -> Float[Tensor, "samples 3"]:
         """Decode the colour of points from what `density` handed on."""
         ...
+
+    def parameters(self) -> Iterable[Tensor]:
+        """List every leaf that gradients through the field shall reach."""
+        ...
+
+    def given(self) -> list[Tensor]:
+        """List what was computed for the frames that it is asked about, and has gradients that lead further back."""
+        ...
+
+    def with_given(self, given: Sequence[Tensor]) -> ConditionedField:
+        """Give the same field with other tensors in the place of these."""
+        ...
+
+
+class FieldOfAnyFrame:
+    """A field into which nothing is built that belongs to some frames."""
+
+    def given(self) -> list[Tensor]:
+        """List nothing."""
+        return []
+
+    def with_given(self: F, given: Sequence[Tensor]) -> F:
+        """Give the field itself."""
+        del given
+        return self

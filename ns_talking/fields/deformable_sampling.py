@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -89,3 +90,7 @@ class ResampledField(DeformedField):
         heard = torch.einsum("sp,spd->sd", weights, sampling.value(everywhere))
         lengths = (offsets.square().sum(dim=2) + 1e-12).sqrt()
         return own + sampling.out(heard), (weights[:, 1:] * lengths).sum(dim=1)
+
+    def parameters(self) -> Iterable[Tensor]:
+        """List those of the field and of what chooses places."""
+        return [*super().parameters(), *self.sampling.parameters()]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ns_talking.fields.base import FieldCondition, FieldDensity
+from ns_talking.fields.base import FieldCondition, FieldDensity, FieldOfAnyFrame
 from ns_talking.fields.triplane import TriplaneField
 
 
-class DeformedField(ABC):
+class DeformedField(ABC, FieldOfAnyFrame):
     """A field as some frames see it. It owns no parameters and lives as long as these frames.
+
+    Subclasses into which something of these frames is built tell so in `given`.
 
     Args:
         field: The field at rest.
@@ -52,3 +55,7 @@ class DeformedField(ABC):
     ) -> Float[Tensor, "samples 3"]:
         """Decode the colour of samples; see `ColourMLP`."""
         return self.field.colour(geometry, directions, appearance, ray)
+
+    def parameters(self) -> Iterable[Tensor]:
+        """List those of the field at rest; subclasses add those of what deforms it."""
+        return self.field.parameters()

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from ns_talking.fields.base import FieldCondition, FieldDensity
+from ns_talking.fields.base import FieldCondition, FieldDensity, FieldOfAnyFrame
 from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.modules.decoders import MAX_LOG_DENSITY, ColourMLP
 
@@ -32,7 +32,7 @@ class MLPFieldConfig(InstantiateConfig):
     """Width of the colour decoder."""
 
 
-class MLPField(nn.Module):
+class MLPField(nn.Module, FieldOfAnyFrame):
     """Density and colour of points under an audio code and a blink value, which are concatenated to the place.
 
     Source:

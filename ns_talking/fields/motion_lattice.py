@@ -11,6 +11,7 @@ lie between two vertices. Its surface stays in place, so that nothing tears wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -223,6 +224,15 @@ class LatticeField(DeformedField):
             return features, None
         # The gradient of a norm is undefined at zero, where a fresh lattice is.
         return features, (offset.square().sum(dim=1) + 1e-12).sqrt()
+
+    def given(self) -> list[Tensor]:
+        """List the lattice."""
+        return [self.lattice]
+
+    def with_given(self, given: Sequence[Tensor]) -> LatticeField:
+        """Put another lattice around the field."""
+        (lattice,) = given
+        return LatticeField(self.field, lattice, self.bounds)
 
     def roughness(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring vertices' offsets, as a share of the distance in vertices."""

@@ -16,6 +16,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -183,3 +184,16 @@ class MovedTorsoField:
     ) -> Float[Tensor, "samples 3"]:
         """Decode the colour of points from what `density` handed on."""
         return self.field.colour(geometry, directions, appearance, ray)
+
+    def parameters(self) -> Iterable[Tensor]:
+        """List those of the field and of the deformation."""
+        return [*self.field.parameters(), *self.deformation.parameters()]
+
+    def given(self) -> list[Tensor]:
+        """List the frames' poses with their latents, and what is built into the field."""
+        return [self.per_frame, *self.field.given()]
+
+    def with_given(self, given: Sequence[Tensor]) -> MovedTorsoField:
+        """Put others in their place."""
+        per_frame, *others = given
+        return MovedTorsoField(self.field.with_given(others), self.deformation, self.motion, per_frame)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from ns_talking.fields.base import FieldCondition, FieldDensity
+from ns_talking.fields.base import FieldCondition, FieldDensity, FieldOfAnyFrame
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.triplane_encoding import triplane_encoding
 from ns_talking.modules.decoders import ColourMLP, DensityMLP
@@ -39,7 +39,7 @@ class TriplaneFieldConfig(InstantiateConfig):
     """Channels handed from the density to the colour decoder."""
 
 
-class TriplaneField(nn.Module, HasImplementation):
+class TriplaneField(nn.Module, HasImplementation, FieldOfAnyFrame):
     """Density and colour of points in the cube [-1, 1]^3 under an audio code and a blink value.
 
     Source:

@@ -97,6 +97,7 @@ class PortraitModel(Model):
     """
 
     config: PortraitModelConfig
+    works_in_halves = False  # Whether a CPU's threads are better used on two halves of the samples; see `in_halves`.
 
     def __init__(self, config: PortraitModelConfig, **kwargs: Any) -> None:  # Any: what Nerfstudio hands to models.
         super().__init__(config, **kwargs)
@@ -125,8 +126,7 @@ class PortraitModel(Model):
         """None where the head's field shows the torso as well."""
         self._draw_torso = None if self.torso is None else TorsoLayer(self.torso)
         self.held_frame: int | None = None  # Frame of the track that is shown whatever the time.
-        self.phase = Phase("head", 0, 1)
-        self.step = 0
+        self.phase, self.step = Phase("head", 0, 1), 0
         self._perceptual_loss: LPIPS | None = None
         self._lpips_missing = False
         decoder = FrameDecoder(self.portrait, self.portrait.width, self.portrait.height)

@@ -73,6 +73,7 @@ class GridPortraitModel(PortraitModel):
     """
 
     config: GridPortraitModelConfig
+    works_in_halves = True
 
     def populate_modules(self) -> None:
         """Build the head's field and its occupancy."""

@@ -35,8 +35,10 @@ class DensityMLP(MLP):
         self, inputs: Float[Tensor, "samples channels"]
     ) -> tuple[Float[Tensor, " samples"], Float[Tensor, "samples geometry"]]:
         """Give the density per unit of length in the world, and the geometry vector."""
-        hidden = self(inputs)
-        return hidden[:, 0].float().clamp(max=MAX_LOG_DENSITY).exp(), hidden[:, 1:]
+        outputs = self(inputs)
+        # In one piece: the gradients of two slices would each be spread over a copy of the whole.
+        density, geometry = outputs.split((1, outputs.shape[1] - 1), dim=1)
+        return density[:, 0].float().clamp(max=MAX_LOG_DENSITY).exp(), geometry
 
 
 class ColourMLP(MLP):

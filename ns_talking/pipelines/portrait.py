@@ -23,6 +23,7 @@ from ns_talking.driving.track import DrivingTrack, Pose, Silence, driven, num_fr
 from ns_talking.pipelines import viewer_hook
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.phases import Phase, PhasesConfig
+from ns_talking.utils.halves import share_threads
 from ns_talking.utils.progress import CONSOLE
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class PortraitPipeline(VanillaPipeline):
         self.guard: TrainingGuard | None = None
         """Looks at the losses before they reach the parameters; the trainer sets it."""
         model = self.portrait_model
+        if model.works_in_halves and torch.device(device).type == "cpu":
+            share_threads()
         self.clip_track = model.track
         """The clip's own track, which lends poses and blinks to other sound."""
         self.clip = clip_identity(model.portrait)

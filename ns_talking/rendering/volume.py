@@ -20,6 +20,7 @@ from ns_talking.kernels.spherical_harmonics import spherical_harmonics
 from ns_talking.rendering.layers import over
 from ns_talking.rendering.occupancy import OccupancyGrid
 from ns_talking.rendering.rays import Rays
+from ns_talking.utils.halves import in_halves
 
 
 @dataclass(frozen=True)
@@ -289,14 +290,42 @@ def _evaluate(
     that it has not met yet, which takes as long as the multiplication.
     """
     count = len(ray)
-    if positions.device.type == "cpu":
-        missing = -count % _BLOCK
-        positions, ray = F.pad(positions, (0, 0, 0, missing)), F.pad(ray, (0, missing))
-    at = field.density(positions, replace(of_rays, frame_row=of_rays.frame_row[ray]))
-    colour = field.colour(at.geometry, harmonics, appearance, ray)
-    values = {entry.name: getattr(at, entry.name) for entry in fields(at)}
-    cut = {name: value if value is None else value[:count] for name, value in values.items()}
+    if positions.device.type != "cpu":
+        return _of_samples(field, positions, ray, of_rays, harmonics, appearance)
+    missing = -count % _BLOCK
+    positions, ray = F.pad(positions, (0, 0, 0, missing)), F.pad(ray, (0, missing))
+    names: list[str] = []
+
+    def values(positions: Tensor, ray: Tensor, *shared: Tensor) -> tuple[Tensor, ...]:
+        code, blink, harmonics, appearance, *given = shared
+        at, colour = _of_samples(
+            field.with_given(given),
+            positions,
+            ray,
+            FieldCondition(code, blink, of_rays.frame_row),
+            harmonics,
+            appearance,
+        )
+        known = {entry.name: getattr(at, entry.name) for entry in fields(at)}
+        names[:] = [name for name, value in known.items() if value is not None]
+        return colour, *[known[name] for name in names]
+
+    shared = [of_rays.audio_code, of_rays.blink, harmonics, appearance, *field.given()]
+    colour, *others = in_halves(values, [positions, ray], shared, list(field.parameters()), _BLOCK)
+    cut = {name: value[:count] for name, value in zip(names, others, strict=True)}
     return FieldDensity(**cut), colour[:count]
+
+
+def _of_samples(
+    field: ConditionedField,
+    positions: Float[Tensor, "samples 3"],
+    ray: Int[Tensor, " samples"],
+    of_rays: FieldCondition,
+    harmonics: Float[Tensor, "rays harmonics"],
+    appearance: Float[Tensor, "rays appearance"],
+) -> tuple[FieldDensity, Float[Tensor, "samples 3"]]:
+    at = field.density(positions, replace(of_rays, frame_row=of_rays.frame_row[ray]))
+    return at, field.colour(at.geometry, harmonics, appearance, ray)
 
 
 def _march(

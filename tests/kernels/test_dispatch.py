@@ -218,6 +218,22 @@ def test_kernels_leave_the_number_of_threads_of_pytorch_alone() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_several_threads_may_call_kernels_at_once(layer: str) -> None:
+    """Also in the threading layer of Numba's that ends the process when two threads are in it."""
+    code = (
+        "import torch; from concurrent.futures import ThreadPoolExecutor\n"
+        "from ns_talking.kernels.march_rays import march_rays\n"
+        "rays = torch.eye(3).repeat(300, 1); occupied = torch.ones(2, 2, 2, dtype=torch.bool)\n"
+        "march = lambda _: march_rays.numba(rays, rays, rays[:2], occupied, 0.1, 2, rays[:, 0].contiguous()).t.sum()\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    found = list(pool.map(march, range(200)))\n"
+        "raise SystemExit(3 if len(set(map(float, found))) == 1 else 4)"
+    )
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=False).returncode == 3
+
+
 def test_kernels_run_where_nothing_can_be_cached(tmp_path: Path) -> None:
     """A package folder and a home that are read-only, as in many containers."""
     source = Path(importlib.import_module("ns_talking").__file__ or "").parent / "kernels"

@@ -15,6 +15,7 @@ from methods.conftest import head_parameters, specification
 from ns_talking.methods import grid
 from ns_talking.pipelines.phases import Phase, PhaseName, PhasesConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
+from ns_talking.rendering import volume
 
 
 @pytest.mark.parametrize("phase", ["head", "lips", "torso"])
@@ -208,6 +209,39 @@ def test_refined_poses_learn_and_only_training_sees_them(make_pipeline: Callable
     with torch.no_grad():
         adjustment += 0.1
     torch.testing.assert_close(model.get_outputs_for_camera(camera)["rgb"], before)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [*((name, {}) for name in GRID_METHODS), ("er-nerf++", {"motion": "samples"})]
+)
+def test_halves_of_the_samples_teach_everything_that_the_whole_teaches(
+    make_pipeline: Callable[..., PortraitPipeline], options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for work in (lambda function, rows, shared, *_: function(*rows, *shared), volume.in_halves):
+        monkeypatch.setattr(volume, "in_halves", work)
+        torch.manual_seed(0)
+        pipeline = make_pipeline(pose_refinement="SO3xR3", use_lpips=False, **options)
+        pipeline.config.phases = PhasesConfig(head=100, lips=0, torso=0)
+        stir(pipeline)
+        _, loss_dict, _ = pipeline.get_train_loss_dict(80)
+        torch.stack(list(loss_dict.values())).sum().backward()
+        found.append({name: entry.grad for name, entry in pipeline.model.named_parameters()})
+    whole, halves = found
+    assert sum(grad is not None and bool(grad.any()) for grad in whole.values()) > 10
+    for name, wanted in whole.items():
+        grad = halves[name]
+        assert (grad is None) == (wanted is None), name
+        if wanted is not None and grad is not None:
+            torch.testing.assert_close(grad, wanted, atol=1e-3 * float(wanted.abs().max()), rtol=1e-3, msg=name)
+
+
+def stir(pipeline: PortraitPipeline) -> None:
+    """Let every parameter matter: some begin at zero."""
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in pipeline.model.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=chance)
 
 
 @pytest.mark.parametrize("kind", ["absolute", "charbonnier"])

@@ -1,7 +1,9 @@
 """Compile the CPU kernels: parallel, kept on disk, safe to call from several threads."""
 
+import functools
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numba
@@ -17,7 +19,7 @@ class compiled:  # noqa: N801 - reads as a decorator
     cache or in the folder that `NUMBA_CACHE_DIR` names; where nothing is writable it is compiled anew in every process.
 
     Numba's simplest threading layer ends the process when two threads enter kernels at once, as a viewer and a trainer
-    may, so kernels run one at a time. They use as many threads as PyTorch (`torch.set_num_threads`).
+    may, so there kernels run one at a time. They use as many threads as PyTorch (`torch.set_num_threads`).
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -25,7 +27,7 @@ class compiled:  # noqa: N801 - reads as a decorator
         self.__doc__ = function.__doc__
 
     def __call__(self, *arguments: Any) -> None:
-        with _LOCK:
+        with nullcontext() if _takes_several_callers() else _LOCK:
             num_threads = torch.get_num_threads()
             numba.set_num_threads(max(1, min(num_threads, numba.config.NUMBA_NUM_THREADS)))
             self.dispatcher(*arguments)
@@ -40,6 +42,19 @@ def compiled_part(function: Callable) -> Any:
     The same file, because Numba renews the kept machine code of a kernel only when the kernel's own file changes.
     """
     return _jit(function, parallel=False)
+
+
+@functools.lru_cache(maxsize=1)
+def _layer() -> str:
+    return numba.threading_layer()
+
+
+def _takes_several_callers() -> bool:
+    """Tell whether kernels may run at once; nobody knows before the first one has."""
+    try:
+        return _layer() != "workqueue"
+    except ValueError:
+        return False
 
 
 def _jit(function: Callable, parallel: bool) -> Any:
