@@ -45,6 +45,12 @@ def compared(runs: Sequence[RunRecord]) -> list[Group]:
     return [_group(members) for members in groups.values()]
 
 
+def joined(runs: Sequence[RunRecord]) -> Group:
+    """Summarise all runs as one group: right for rows that do not depend on the training, only on the dataset."""
+    first = {run.dataset: run for run in reversed(runs)}
+    return _group(list(first.values()))
+
+
 def _group(runs: list[RunRecord]) -> Group:
     first = runs[0]
     datasets = tuple(dict.fromkeys(run.dataset for run in runs))

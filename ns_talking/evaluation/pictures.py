@@ -14,15 +14,21 @@ from jaxtyping import UInt8
 from ns_talking.evaluation.baseline_rows import rigid_points, warped
 from ns_talking.evaluation.subject import Image, Subject
 from ns_talking.metrics.base import MeasuredFrame
-from ns_talking.utils.video import VideoWriter
+from ns_talking.utils.video import VideoWriter, read_frames
 from ns_talking.utils.video_mark import VideoMark
 
 _TILE_PX = 256
 _NUM_WORST = 8
 _APART = 5
 """Frames between two of the worst: neighbours show the same fault."""
-_GAIN = 3
+GAIN = 3
 """Factor on differences, which are too dark to be seen otherwise."""
+
+
+def poster(video: Path) -> bytes:
+    """Encode a video's first frame as JPEG: what is shown before it plays, and where it is printed."""
+    frame = next(read_frames(video))
+    return cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
 class RowPictures(AbstractContextManager["RowPictures"]):
@@ -78,7 +84,8 @@ class RowPictures(AbstractContextManager["RowPictures"]):
         self._count += 1
         if frame.mouth is not None:
             x0, y0, x1, y1 = frame.mouth
-            self._keep(float(np.square(difference[y0:y1, x0:x1]).mean()), frame.index, triple)
+            error = float(np.square(difference[y0:y1, x0:x1]).mean())
+            self._keep(error, frame.index, self._labelled(triple, frame.index))
 
     def worst(self) -> UInt8[np.ndarray, "height width 3"]:
         """Lay out the frames whose mouths are furthest off, worst first: real, rendered, difference."""
@@ -102,9 +109,17 @@ class RowPictures(AbstractContextManager["RowPictures"]):
         return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), top
 
     def _triple(self, rendered: Image, real: Image) -> UInt8[np.ndarray, "tile_height tile_width 3"]:
-        difference = np.clip(_GAIN * np.abs(rendered.astype(np.int16) - real), 0, 255).astype(np.uint8)
+        difference = np.clip(GAIN * np.abs(rendered.astype(np.int16) - real), 0, 255).astype(np.uint8)
         tiles = [cv2.resize(image, self._tile, interpolation=cv2.INTER_CUBIC) for image in (real, rendered, difference)]
         return np.hstack(tiles)
+
+    def _labelled(self, triple: np.ndarray, index: int) -> np.ndarray:
+        """Write the instant into a corner, so that the frame can be found in the video."""
+        text, place = f"{index / self._subject.fps:.2f} s", (6, triple.shape[0] - 8)
+        labelled = triple.copy()
+        for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
+            cv2.putText(labelled, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+        return labelled
 
     def _keep(self, error: float, index: int, triple: np.ndarray) -> None:
         near = [entry for entry in self._worst if abs(entry[1] - index) < _APART]

@@ -17,11 +17,11 @@ _MOST_SECONDS = 60.0
 def opening_plot(
     curves: Mapping[str, np.ndarray], key: str, sound: Path | None, start_s: float, fps: float, label: str
 ) -> bytes | None:
-    """Plot a rendered and a real opening over the waveform, the first minute of them.
+    """Plot a rendered opening, and the real one where it is known, over the waveform, the first minute of them.
 
     Args:
         curves: Of one row; `key` and `key`_real are drawn.
-        key: `aperture` or `eyes`.
+        key: `aperture`, `opening` or `eyes`.
         sound: The sound of the frames.
         start_s: Where in it the frames begin.
         fps: Frames per second.
@@ -31,12 +31,13 @@ def opening_plot(
         A PNG; None where the row has no such curve.
     """
     rendered, real = curves.get(key), curves.get(f"{key}_real")
-    if rendered is None or real is None or not len(rendered):
+    if rendered is None or not np.isfinite(rendered).any():
         return None
     count = min(len(rendered), round(_MOST_SECONDS * fps))
     instants = start_s + np.arange(count) / fps
     figure, axes = blank_figure(2 if sound else 1, 3.6 if sound else 2.4)
-    curve(axes[0], instants, real[:count], "0.25", "real")
+    if real is not None:
+        curve(axes[0], instants, real[:count], "0.25", "real")
     curve(axes[0], instants, rendered[:count], "C3", "rendered")
     axes[0].set(ylabel=label)
     axes[0].legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
@@ -45,7 +46,7 @@ def opening_plot(
         envelope(axes[1], samples, SAMPLE_RATE_HZ, start_s)
         peak = max(0.05, 1.1 * float(np.abs(samples).max(initial=0.0)))
         axes[1].set(ylabel="amplitude", ylim=(-peak, peak))
-    axes[-1].set(xlabel="s of the clip")
+    axes[-1].set(xlabel="s of the sound")
     return as_png(figure)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ns_talking.evaluation import SYNTHETIC
 from ns_talking.metrics.base import Figure
 from ns_talking.utils.files import write_json
 
@@ -32,6 +33,16 @@ class RowRecord:
     num_frames: int = 0
     faces_missed: int = 0
     """Frames in which no face was found."""
+
+    @property
+    def voice(self) -> str:
+        """The other voice that drives it; empty where it is the clip's own."""
+        return self.name.rpartition(": ")[0]
+
+    @property
+    def rendered(self) -> bool:
+        """Whether a portrait rendered it."""
+        return self.name.rpartition(": ")[2].split("@")[0] in SYNTHETIC
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import platform
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from ns_talking.evaluation.pictures import RowPictures
 from ns_talking.evaluation.protocol import Protocol, RowName, Torso
 from ns_talking.evaluation.record import RowRecord, RunRecord
 from ns_talking.evaluation.subject import Image, Subject
+from ns_talking.evaluation.voices import over_voices, voice_row
 from ns_talking.metrics.base import MetricContext
 from ns_talking.pipelines.origin import portrait_origin
 from ns_talking.process.landmark_detectors import LandmarkDetector
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 
-_VERSION = 2
+_VERSION = 3
 """Raised when the same frames would give other figures; rows of older versions are measured again."""
 _PARTS = {
     "test": "the test part of the clip",
@@ -80,8 +81,8 @@ class Evaluated:
     """By row, then by name."""
     shown: tuple[str, ...] = ()
     """Rows with pictures, in `work/ROW`."""
-    sound: Path | None = None
-    start_s: float = 0.0
+    heard: Mapping[str, tuple[Path, float]] = field(default_factory=dict)
+    """By such a row: the sound that drives it, and where in it the frames begin, in s."""
     fps: float = 25.0
 
 
@@ -104,6 +105,7 @@ class Evaluation:
         self._unavailable: dict[str, str] = {}
         self._rows: list[MeasuredRow] = []
         self._shown: list[str] = []
+        self._heard: dict[str, tuple[Path, float]] = {}
         self._mark: Mark | None = None
         self._sound = pipeline.datamanager.eval_dataset.portrait.audio
 
@@ -115,6 +117,7 @@ class Evaluation:
         else:
             self._cross_driven(clip)
         rows = [row.record for row in self._rows]
+        rows += over_voices([row for row in rows if row.rendered]) if len(self._options.sounds) > 1 else []
         record = RunRecord(
             name=run_name(self._config),
             method=str(self._config.method_name),
@@ -133,8 +136,7 @@ class Evaluation:
             self._options.output,
             {row.record.name: dict(row.curves) for row in self._rows},
             tuple(self._shown),
-            self._sound if self._protocol.kind == "self-reenactment" else None,
-            float(clip.indices[0] / clip.fps),
+            self._heard,
             clip.fps,
         )
 
@@ -176,6 +178,8 @@ class Evaluation:
                 self._rows.append(row)
                 if str(name) == self._protocol.shown and row.record.num_frames:
                     self._shown.append(row.record.name)
+                    if sound is not None:
+                        self._heard[row.record.name] = sound, float(subject.indices[0] / subject.fps)
 
     def _pass(
         self,
@@ -217,7 +221,7 @@ class Evaluation:
                 for torso, (name, label) in records.items():
                     empty[torso] = MeasuredRow(RowRecord(name, label, missing=reason))
                 return empty
-        for torso, collected in pictures.items():
+        for torso, collected in pictures.items() if self._protocol.kind == "self-reenactment" else ():
             folder = self._work(file_name(records[torso][0]))
             heat, top = collected.error_map()
             _write_image(folder / "worst.jpg", collected.worst())
@@ -251,9 +255,7 @@ class Evaluation:
 
     def _names(self, row: RowName, what: str) -> tuple[str, str]:
         """Give the name and the label of a row; those of other voices begin with the sound's name."""
-        if what == "clip":
-            return str(row), row.label
-        return f"{what}: {row}", f"{what}: {row.label}"
+        return (str(row), row.label) if what == "clip" else (voice_row(what, str(row)), voice_row(what, row.label))
 
     def _context(self, subject: Subject, name: str, sound: Path | None) -> MetricContext:
         tables = None
@@ -328,7 +330,9 @@ class Evaluation:
     def _circumstances(self, clip: Subject) -> dict[str, Any]:
         device = self._pipeline.device
         gpu = torch.cuda.get_device_name(device) if str(device).startswith("cuda") else None
+        voices = {"voices": ", ".join(path.name for path in self._options.sounds)} if self._options.sounds else {}
         return {
+            **voices,
             "frames": f"{len(clip)} held-out frames, {int(clip.indices[0])} to {int(clip.indices[-1])}",
             "part": _PARTS[_portrait(self._config).datamanager.dataparser.eval_split],
             "size": f"{clip.size[0]} x {clip.size[1]} px",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ns_talking.evaluation.comparison import Group, Spread
 from ns_talking.evaluation.record import DemandRecord, RowRecord, RunRecord
 from ns_talking.metrics.base import Figure
 
@@ -26,6 +25,8 @@ HEADLINES = (
     "jitter",
 )
 """Figures of the console, which has no room for all."""
+_COLUMN_GAP = 3
+"""Letters between two columns of a table on the console."""
 PARTS: dict[str, tuple[str, ...]] = {
     "Image": ("psnr", "ssim", "ms_ssim", "lpips", "fid", "csim", "likeness"),
     "Lips and expression": ("lmd", "aperture", "closure", "aue", "blendshapes", "eyes"),
@@ -46,13 +47,25 @@ def parts_of(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
 
 def number(value: float) -> str:
     """Write a value with three or four significant digits."""
-    size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 2 else 3 if size >= 0.01 or size == 0 else 5
+    digits = decimals(value)
     return f"{0.0 if round(value, digits) == 0 else value:.{digits}f}"
 
 
+def decimals(value: float) -> int:
+    """Count the digits after the point that a value is written with."""
+    size = abs(value)
+    return 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 2 else 3 if size >= 0.01 or size == 0 else 5
+
+
 def best_rows(figure: Figure, rows: Sequence[RowRecord]) -> set[str]:
-    """Name the rows with the best value of a figure among those that compete."""
+    """Name the rows with the best value of a figure among those that compete: each voice for itself."""
+    voices: dict[str, list[RowRecord]] = {}
+    for row in rows:
+        voices.setdefault(row.voice, []).append(row)
+    return {name for members in voices.values() for name in _best_rows(figure, members)}
+
+
+def _best_rows(figure: Figure, rows: Sequence[RowRecord]) -> set[str]:
     found = {
         row.name: row.values[figure.key] for row in rows if row.name not in _REFERENCES and figure.key in row.values
     }
@@ -68,21 +81,49 @@ def best_rows(figure: Figure, rows: Sequence[RowRecord]) -> set[str]:
     return {name for name, value in found.items() if score(value) == top}
 
 
-def console_tables(record: RunRecord) -> list[Table]:
-    """Lay the figures that are looked at first out for the console, rows downwards; the page has them all."""
+def console_tables(record: RunRecord, width: int = 100) -> list[Table]:
+    """Lay the figures that are looked at first out for the console, rows downwards; the page has them all.
+
+    Args:
+        record: The evaluation.
+        width: Letters per line; figures that do not fit beside the others stand in a further table.
+    """
     known = {figure.key: figure for figure in record.figures}
     figures = [known[key] for key in HEADLINES if any(key in row.values for row in record.rows) and key in known]
-    table = Table(title=record.title, title_justify="left", show_edge=False, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for figure in figures:
-        table.add_column(f"{figure.label} {figure.unit}".strip(), justify="right", overflow="fold", min_width=5)
     best = {figure.key: best_rows(figure, record.rows) for figure in figures}
-    for row in record.rows:
-        cells = [_cell(row, figure.key) for figure in figures]
-        marked = zip(cells, figures, strict=True)
-        cells = [f"[bold]{cell}[/bold]" if row.name in best[figure.key] else cell for cell, figure in marked]
-        table.add_row(row.name, *cells)
-    return [table, _demand_table(record.demands)] if record.demands else [table]
+    left = width - max((len(row.name) for row in record.rows), default=0)
+    cells = {figure.key: [_cell(row, figure.key) for row in record.rows] for figure in figures}
+    wide = [max(map(len, (figure.label, figure.unit, *cells[figure.key]))) for figure in figures]
+    tables = []
+    for some in _fitting(figures, wide, left):
+        table = plain_table(record.title if not tables else None)
+        for figure in some:
+            table.add_column(f"{figure.label}\n{figure.unit}", justify="right", no_wrap=True)
+        for number_, row in enumerate(record.rows):
+            found = ((cells[figure.key][number_], row.name in best[figure.key]) for figure in some)
+            table.add_row(row.name, *(f"[bold]{cell}[/bold]" if is_best else cell for cell, is_best in found))
+        tables.append(table)
+    return [*tables, _demand_table(record.demands)] if record.demands else tables
+
+
+def plain_table(title: str | None) -> Table:
+    """Begin a table for the console, whose first column names what stands in a line."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    return table
+
+
+def _fitting(figures: Sequence[Figure], wide: Sequence[int], width: int) -> list[list[Figure]]:
+    """Share columns out over tables that are no wider than asked; a table has one column at least."""
+    tables: list[list[Figure]] = []
+    left = 0
+    for figure, letters in zip(figures, wide, strict=True):
+        if not tables or letters + _COLUMN_GAP > left:
+            tables.append([])
+            left = width
+        tables[-1].append(figure)
+        left -= letters + _COLUMN_GAP
+    return tables
 
 
 def missing_reasons(record: RunRecord) -> dict[str, list[str]]:
@@ -109,11 +150,7 @@ def html_tables(record: RunRecord) -> str:
         figures = [
             figure for figure in figures if any(figure.key in {**row.values, **row.missing} for row in record.rows)
         ]
-        heads = "".join(
-            f'<th class="number" title="{html.escape(figure.meaning, quote=True)}">{html.escape(figure.label)}'
-            f'<br><span class="quiet">{html.escape(figure.unit)} {_ARROWS[figure.better]}</span></th>'
-            for figure in figures
-        )
+        heads = "".join(map(html_head, figures))
         best = {figure.key: best_rows(figure, record.rows) for figure in figures}
         lines = [f"<tr><th></th>{heads}</tr>"]
         for row in record.rows:
@@ -121,6 +158,23 @@ def html_tables(record: RunRecord) -> str:
             lines.append(f"<tr><td>{html.escape(row.label)}</td>{cells}</tr>")
         parts.append(f'<h2>{html.escape(title)}</h2><div class="wide"><table>{"".join(lines)}</table></div>')
     return "\n".join(parts)
+
+
+def html_head(figure: Figure) -> str:
+    """Lay the head of a figure's column out as HTML, with its meaning as a tooltip."""
+    return (
+        f'<th class="number" title="{html.escape(figure.meaning, quote=True)}">{html.escape(figure.label)}'
+        f'<br><span class="quiet">{html.escape(figure.unit)} {_ARROWS[figure.better]}</span></th>'
+    )
+
+
+def faceless_rows(record: RunRecord) -> list[str]:
+    """Say for which rows a face was missed in some frames: figures of landmarks and faces leave those out."""
+    return [
+        f"No face was found in {row.faces_missed} of {row.num_frames} frames of the row {row.name!r}."
+        for row in record.rows
+        if row.faces_missed
+    ]
 
 
 def html_demands(demands: Sequence[DemandRecord]) -> str:
@@ -134,57 +188,6 @@ def html_demands(demands: Sequence[DemandRecord]) -> str:
             f'<td><span class="level {level}">{word}</span></td></tr>'
         )
     return f"<table>{''.join(lines)}</table>"
-
-
-def comparison_table(groups: Sequence[Group], figures: Sequence[Figure], row: str) -> Table:
-    """Lay groups of runs out for the console: figures downwards, settings to the right."""
-    table = Table(title=f"Comparison, {row}", title_justify="left", show_edge=False, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for group in groups:
-        table.add_column(f"{group.label} ({len(group.runs)})", justify="right", overflow="fold")
-    for figure in figures:
-        cells = [spread_text(group.values.get(row, {}).get(figure.key)) for group in groups]
-        if any(cell != "-" for cell in cells):
-            table.add_row(f"{figure.label} {figure.unit}".strip(), *cells)
-    return table
-
-
-def html_comparison(groups: Sequence[Group], figures: Sequence[Figure], row: str) -> str:
-    """Lay groups of runs out as HTML: settings downwards, a table for each part."""
-    parts = []
-    for title, members in parts_of(figures).items():
-        members = [figure for figure in members if any(figure.key in group.values.get(row, {}) for group in groups)]
-        if not members:
-            continue
-        heads = "".join(
-            f'<th class="number" title="{html.escape(figure.meaning, quote=True)}">{html.escape(figure.label)}'
-            f'<br><span class="quiet">{html.escape(figure.unit)} {_ARROWS[figure.better]}</span></th>'
-            for figure in members
-        )
-        means = [
-            RowRecord(str(number_), "", {key: spread.mean for key, spread in group.values.get(row, {}).items()})
-            for number_, group in enumerate(groups)
-        ]
-        best = {figure.key: best_rows(figure, means) for figure in members}
-        lines = [f"<tr><th></th><th class='number'>runs</th>{heads}</tr>"]
-        for number_, group in enumerate(groups):
-            cells = "".join(
-                f'<td class="number{" best" if str(number_) in best[figure.key] else ""}">'
-                f"{html.escape(spread_text(group.values.get(row, {}).get(figure.key)))}</td>"
-                for figure in members
-            )
-            lines.append(
-                f"<tr><td>{html.escape(group.label)}</td><td class='number'>{len(group.runs)}</td>{cells}</tr>"
-            )
-        parts.append(f'<h2>{html.escape(title)}</h2><div class="wide"><table>{"".join(lines)}</table></div>')
-    return "\n".join(parts)
-
-
-def spread_text(spread: Spread | None) -> str:
-    """Write a mean with its deviation."""
-    if spread is None:
-        return "-"
-    return number(spread.mean) if spread.deviation is None else f"{number(spread.mean)} ± {number(spread.deviation)}"
 
 
 _ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0", "neither": ""}

@@ -16,6 +16,8 @@ from ns_talking.metrics.base import Figure, MeasuredFrame, Measurement, MetricCo
 
 MOST_LAG = 15
 """Largest delay looked for, in frames: 0.6 s."""
+_DRAWN_AT_ONCE = 100_000
+"""Blocks that the bootstrap draws at a time, so that its memory does not grow with the clip."""
 _BLOCK = 25
 """Frames per block of the bootstrap: a second, after which openings no longer resemble themselves."""
 
@@ -124,10 +126,16 @@ def bootstrap_interval(
     """
     generator = np.random.default_rng(seed)
     block = min(_BLOCK, len(real))
-    starts = generator.integers(0, len(real) - block + 1, size=(draws, -(-len(real) // block)))
-    rows = (starts[..., None] + np.arange(block)).reshape(draws, -1)
-    found = [correlation(rendered[row], real[row]) for row in rows]
-    low, high = np.nanquantile(found, [(1 - share) / 2, (1 + share) / 2])
+    number = -(-len(real) // block)
+    # The sums of a draw are those of its blocks: no draw is ever laid out frame by frame.
+    running = np.cumsum(np.pad(_products(rendered, real), ((0, 0), (1, 0))), axis=1)
+    of_block = running[:, block:] - running[:, :-block]
+    found = []
+    at_once = max(1, _DRAWN_AT_ONCE // number)
+    for begin in range(0, draws, at_once):
+        starts = generator.integers(0, len(real) - block + 1, size=(min(at_once, draws - begin), number))
+        found.append(_correlations(of_block[:, starts].sum(axis=2)))
+    low, high = np.nanquantile(np.concatenate(found), [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
 
 
@@ -141,8 +149,37 @@ def rolled_correlations(
         real: Curve of the real frames.
         least: Frames by which the curve is rolled at least, either way.
     """
-    rolls = range(least, len(real) - least + 1)
-    return np.array([correlation(np.roll(rendered, roll), real) for roll in rolls])
+    if len(real) < 2 * least:
+        return np.zeros(0)
+    ours, theirs = _powers(rendered), _powers(real)
+    # Sums over all frames at every roll at once: a curve of an hour has 90,000 of them.
+    spectra = [np.fft.rfft(each) for each in (ours, theirs)]
+    pairs = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
+    sums = [np.fft.irfft(spectra[0][a].conj() * spectra[1][b], len(real)) for a, b in pairs]
+    return _correlations(np.stack(sums)[:, least : len(real) - least + 1])
+
+
+def _powers(curve: np.ndarray) -> Float[np.ndarray, "3 frames"]:
+    """Zeroth, first and second power of a curve about its mean; all zero where it is not known."""
+    known = np.isfinite(curve)
+    centred = np.where(known, curve - (curve[known].mean() if known.any() else 0.0), 0.0)
+    return np.stack([known.astype(np.float64), centred, np.square(centred)])
+
+
+def _products(rendered: np.ndarray, real: np.ndarray) -> Float[np.ndarray, "6 frames"]:
+    """What the sums of `_correlations` sum up, for every frame."""
+    (n, x, xx), (m, y, yy) = _powers(rendered), _powers(real)
+    return np.stack([n * m, x * m, n * y, xx * m, n * yy, x * y])
+
+
+def _correlations(sums: Float[np.ndarray, "6 samples"]) -> Float[np.ndarray, " samples"]:
+    """Correlate by the sums of 1, x, y, xx, yy and xy over the frames that both curves know."""
+    count, x, y, xx, yy, xy = sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        covariance = xy - x * y / count
+        size = np.sqrt(np.clip(xx - x * x / count, 0, None) * np.clip(yy - y * y / count, 0, None))
+        found = np.where(size > 1e-12, covariance / size, 0.0)
+    return np.where(count > 2.5, np.clip(found, -1, 1), np.nan)
 
 
 def _shared(rendered: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +252,12 @@ class Aperture(_Opening):
         rolled = rolled_correlations(rendered, real)
         values["aperture_chance"] = float(np.nanquantile(rolled, 0.95)) if np.isfinite(rolled).any() else float("nan")
         found = finite(values, "The clip is too short: rolling takes 40 frames or more.")
+        kept, missing = dict(found.values), dict(found.missing)
+        if kept["aperture_spread"] < 1e-6:
+            del kept["aperture_lag"]
+            missing["aperture_lag"] = "The rendered lips never move, so they have no delay."
         notes = dict.fromkeys(values, f"{self._context.landmarks} landmarks")
-        return Measurement(found.values, found.missing, notes, curves)
+        return Measurement(kept, missing, notes, curves)
 
 
 class Eyes(_Opening):

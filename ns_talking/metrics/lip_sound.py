@@ -54,18 +54,21 @@ class LipSound:
     def __init__(self, context: MetricContext) -> None:
         self._context = context
         self._opening: dict[int, float] = {}
+        self._curve: list[float] = []
 
     def add(self, frame: MeasuredFrame) -> None:
         """Measure the lips of one frame."""
-        if frame.rendered.points is not None:
-            self._opening[frame.index] = float(aperture(frame.rendered.points[None], self._context.layout)[0])
+        points = frame.rendered.points
+        self._curve.append(float("nan") if points is None else float(aperture(points[None], self._context.layout)[0]))
+        if points is not None:
+            self._opening[frame.index] = self._curve[-1]
 
     def result(self) -> Measurement:
         """State the best delay and the correlation there."""
-        context = self._context
+        context, curves = self._context, {"opening": np.array(self._curve)}
         if context.sound is None or len(self._opening) < 3:
             reason = "The sound of these frames is not known." if context.sound is None else "Hardly a face was found."
-            return Measurement(missing={figure.key: reason for figure in self.figures})
+            return Measurement(missing={figure.key: reason for figure in self.figures}, curves=curves)
         first, last = min(self._opening), max(self._opening)
         opening = np.full(last - first + 1, np.nan)
         for index, value in self._opening.items():
@@ -76,8 +79,9 @@ class LipSound:
         best = int(np.argmax(curve))
         if curve[best] <= 0:
             reason = "Lips or sound never move, or the part is shorter than four seconds."
-            return Measurement(missing={figure.key: reason for figure in self.figures})
-        return Measurement({"lip_sound": float(curve[best]), "lip_sound_lag": float(-1000 * lags[best])})
+            return Measurement(missing={figure.key: reason for figure in self.figures}, curves=curves)
+        values = {"lip_sound": float(curve[best]), "lip_sound_lag": float(-1000 * lags[best])}
+        return Measurement(values, curves=curves)
 
 
 def _rhythm(values: np.ndarray) -> np.ndarray:

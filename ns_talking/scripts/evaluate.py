@@ -103,7 +103,7 @@ class Evaluate:
         from ns_talking.evaluation.page import run_page
         from ns_talking.evaluation.record import FILE, write_record
         from ns_talking.evaluation.runner import Evaluation
-        from ns_talking.evaluation.tables import console_tables, missing_reasons
+        from ns_talking.evaluation.tables import console_tables, faceless_rows, missing_reasons
         from ns_talking.scripts.loading import find_config, load_portrait, read_config
 
         path = find_config(config_path)
@@ -115,8 +115,10 @@ class Evaluate:
             evaluated = Evaluation(pipeline, config, path, protocol, detector, options).run()
         write_record(options.output / FILE, [evaluated.record])
         write_text(options.output / _PAGE, run_page(evaluated))
-        for table in console_tables(evaluated.record):
+        for table in console_tables(evaluated.record, CONSOLE.width):
             CONSOLE.print(table)
+        for text in faceless_rows(evaluated.record):
+            _say(text)
         for reason, labels in missing_reasons(evaluated.record).items():
             _say(f"Not measured: {', '.join(labels)}. {reason}")
         _say(f"Wrote {options.output / FILE} and {options.output / _PAGE}")
@@ -124,13 +126,14 @@ class Evaluate:
 
     def _compare(self, runs: list[Evaluated], protocol: Protocol) -> None:
         from ns_talking.evaluation.comparison import compared
+        from ns_talking.evaluation.comparison_tables import comparison_table
         from ns_talking.evaluation.page import comparison_page
         from ns_talking.evaluation.record import FILE, write_record
-        from ns_talking.evaluation.tables import comparison_table
+        from ns_talking.evaluation.voices import shown_row
 
         records = [run.record for run in runs]
         groups = compared(records)
-        row = protocol.shown if records[0].row(protocol.shown) else records[0].rows[-1].name
+        row = shown_row(records[0], protocol.shown)
         output = self._folder()
         write_record(output / FILE, records, [dataclasses.asdict(group) for group in groups])
         links = [Path(os.path.relpath(run.folder / _PAGE, output)).as_posix() for run in runs]

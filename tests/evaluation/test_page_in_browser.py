@@ -68,6 +68,9 @@ def test_the_page_needs_nothing_else_and_its_video_plays_with_sound(
     assert_videos_play_with_sound(page, 1)
     assert page.evaluate("Array.from(document.images).every((image) => image.naturalWidth > 100)")
     assert page.locator("img").count() >= 3
+    # Something is seen before it plays, and where it is printed.
+    poster = "(async () => { const image = new Image(); image.src = document.querySelector('video').poster;"
+    assert page.evaluate(poster + "await image.decode(); return image.naturalWidth; })()") == 768
     assert page.get_by_text("missed", exact=True).is_visible()
     assert page.get_by_text("weights-inception-2015-12-05-6726825d.pth").first.is_visible()
     titled = page.locator("td.number[title]")
@@ -79,13 +82,21 @@ def test_the_page_needs_nothing_else_and_its_video_plays_with_sound(
 def test_wide_tables_scroll_and_the_page_does_not(context: Any, evaluated: Evaluated, tmp_path: Path) -> None:
     page, _ = opened(context, tmp_path / "a" / "evaluation.html")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
-    page.set_viewport_size({"width": 420, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 420
-    wide = page.locator(".wide").first
+    page.set_viewport_size({"width": 320, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    wide = page.locator(".wide").last
     assert wide.evaluate("(table) => table.scrollWidth > table.clientWidth")
     wide.evaluate("(table) => { table.scrollLeft = 200 }")
     # The names of the rows stay in sight.
     assert wide.locator("td").first.bounding_box()["x"] >= 0
+    page.close()
+
+
+def test_nothing_of_a_table_is_cut_off_on_paper(context: Any, evaluated: Evaluated, tmp_path: Path) -> None:
+    page, _ = opened(context, tmp_path / "a" / "evaluation.html")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 720, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
     page.close()
 
 

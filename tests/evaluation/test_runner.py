@@ -103,6 +103,7 @@ def test_the_page_is_one_file_with_every_part(evaluate: Run) -> None:
     demands = (Demand("psnr", ("model",), at_least=99.0), Demand("psnr", ("model",), at_least=1.0))
     text = run_page(evaluate(protocol("real", "mean-face", "model", demands=demands)))
     sources = re.findall(r'src="([^"]{0,30})', text)
+    assert len(re.findall(r'<video [^>]*poster="data:image/jpeg;base64,', text)) == 1
     kinds = sorted({source.split(";")[0] for source in sources})
     assert kinds == ["data:image/jpeg", "data:image/png", "data:video/mp4"]
     assert not re.search(r'(src|href)="?(https?:|/)', text)
@@ -155,10 +156,15 @@ def test_other_voices_drive_the_portrait(evaluate: Run, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for name in ("a.wav", "b.wav"):
         write_wav(tmp_path / name, generator.uniform(-0.5, 0.5, 8000).astype(np.float32))
-    chosen = replace(read_protocol("cross-driven"), metrics=("silence", "stability", "likeness"))
+    chosen = replace(read_protocol("cross-driven"), metrics=("lip_sound", "silence", "stability", "likeness"))
     evaluated = evaluate(chosen, sounds=(tmp_path / "a.wav", tmp_path / "b.wav"))
     names = [row.name for row in evaluated.record.rows]
-    assert names == ["real", "a.wav: model", "a.wav: silenced", "b.wav: model", "b.wav: silenced"]
+    assert names[:5] == ["real", "a.wav: model", "a.wav: silenced", "b.wav: model", "b.wav: silenced"]
+    assert names[5:] == ["all voices: model", "all voices: silenced"]
     assert evaluated.shown == ("a.wav: model", "b.wav: model")
     assert all("jitter" in row.values for row in evaluated.record.rows)
-    assert "data:video/mp4" in run_page(evaluated)
+    text = run_page(evaluated)
+    assert text.count("<video") == 2 and "driven by a.wav, b.wav" in text
+    # A frame that lends its pose says nothing about how the lips should be.
+    assert text.count("Lips over the sound") == 2
+    assert "Worst mouths" not in text and "Where errors lie" not in text

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from ns_talking.evaluation.comparison import Spread, compared
+from ns_talking.evaluation.comparison import Spread, compared, joined
+from ns_talking.evaluation.comparison_tables import html_comparison, spread_text
 from ns_talking.evaluation.demands import judge
 from ns_talking.evaluation.protocol import Demand, Protocol, RowName
 from ns_talking.evaluation.record import RowRecord, RunRecord
-from ns_talking.evaluation.tables import best_rows, console_tables, missing_reasons, number, parts_of, spread_text
+from ns_talking.evaluation.tables import (
+    HEADLINES,
+    best_rows,
+    console_tables,
+    faceless_rows,
+    missing_reasons,
+    number,
+    parts_of,
+)
+from ns_talking.evaluation.voices import over_voices, shown_row
 from ns_talking.metrics import METRICS
 from ns_talking.metrics.base import Figure
 from ns_talking.utils.registry import lookup
@@ -108,5 +120,83 @@ def test_the_console_shows_values_demands_and_reasons() -> None:
     for table in console_tables(record):
         console.print(table)
     text = console.export_text()
-    assert "LMD px" in text and "1.700" in text
+    assert "LMD" in text and "1.700" in text
     assert missing_reasons(record) == {}
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_no_table_is_wider_than_the_console_and_no_figure_is_lost(width: int) -> None:
+    figures = [figure for name in METRICS for figure in lookup(METRICS, name, "metrics").figures]
+    rows = [RowRecord(name, name, dict.fromkeys(HEADLINES, 0.00123)) for name in ("real", "model@real-torso")]
+    record = replace(run(1.0), figures=figures, rows=rows)
+    console = Console(file=StringIO(), width=width)
+    for table in console_tables(record, width):
+        console.print(table)
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    # What does not fit would be cut off with an ellipsis, or go on in the next line.
+    assert "…" not in text
+    assert text.count("0.00123") == 2 * len(HEADLINES)
+    known = {figure.key: figure.label for figure in figures}
+    assert all(known[key] in text for key in HEADLINES)
+
+
+def test_a_comparison_carries_real_frames_and_baselines_once_and_wrong_sound_for_every_training() -> None:
+    def with_all(value: float, settings: str) -> RunRecord:
+        rows = [
+            RowRecord("real", "real frames", missing={"lmd": "reference"}),
+            RowRecord("mean-face", "mean face", {"lmd": 3.0}),
+            RowRecord("model", "portrait", {"lmd": value}),
+            RowRecord("shifted", "sound shifted", {"lmd": value + 0.5}),
+        ]
+        return replace(run(value, settings=settings), rows=rows)
+
+    runs = [with_all(1.0, "s"), with_all(2.0, "t")]
+    text = html_comparison(compared(runs), joined(runs), [FIGURE], runs[0].rows, "model")
+    lines = re.findall(r"<tr[^>]*><td>(.*?)</td>.*?</tr>", text)
+    assert lines[:2] == ["real frames", "mean face"]
+    assert [line.split(": ")[1] for line in lines[2:]] == ["portrait", "sound shifted"] * 2
+    assert re.findall(r'best">([^<]*)<', text) == ["1.000"]
+
+
+def test_frames_without_a_face_are_counted_for_each_row() -> None:
+    rows = [RowRecord("real", "", num_frames=9), RowRecord("model", "", num_frames=9, faces_missed=2)]
+    assert faceless_rows(replace(run(1.0), rows=rows)) == ["No face was found in 2 of 9 frames of the row 'model'."]
+
+
+def test_voices_count_the_same_and_one_that_lacks_a_figure_is_said() -> None:
+    rows = [
+        RowRecord("a.wav: model", "a.wav: portrait", {"lmd": 1.0, "jitter": 1.0}, num_frames=5),
+        RowRecord(
+            "b.wav: model", "b.wav: portrait", {"lmd": 3.0}, {"jitter": "no face", "fid": "no file"}, num_frames=9
+        ),
+    ]
+    (mean,) = over_voices(rows)
+    assert (mean.name, mean.label) == ("all voices: model", "all voices: portrait")
+    assert mean.values == {"lmd": 2.0, "jitter": 1.0} and mean.missing == {"fid": "no file"}
+    assert mean.notes == {"lmd": "mean over 2 of 2 voices, from 1 to 3", "jitter": "mean over 1 of 2 voices"}
+    assert mean.num_frames == 14
+    assert over_voices(rows[:1]) == []
+
+
+def test_trainings_are_compared_by_the_row_of_the_protocol_over_all_voices() -> None:
+    def names(*given: str) -> RunRecord:
+        return replace(run(1.0), rows=[RowRecord(name, name) for name in given])
+
+    assert shown_row(names("real", "model", "shifted"), "model") == "model"
+    assert shown_row(names("real", "a: model", "a: silenced"), "model") == "a: model"
+    assert shown_row(names("real", "a: model", "b: model", "all voices: model"), "model") == "all voices: model"
+    assert shown_row(names("real", "shifted"), "model") == "shifted"
+
+
+def test_the_best_is_told_for_each_voice() -> None:
+    rows = [
+        RowRecord(f"{voice}: {row}", "", {"lmd": value})
+        for voice, row, value in (
+            ("a", "model", 2.0),
+            ("a", "silenced", 3.0),
+            ("b", "model", 0.5),
+            ("b", "silenced", 0.4),
+        )
+    ]
+    assert best_rows(FIGURE, rows) == {"a: model", "b: silenced"}

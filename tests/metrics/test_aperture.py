@@ -43,5 +43,14 @@ def test_the_interval_holds_the_correlation_and_narrows_with_length() -> None:
     assert intervals[1] < intervals[0]
 
 
+@pytest.mark.parametrize("num_frames", [41, 200])
+def test_rolled_curves_are_correlated_as_one_by_one(num_frames: int) -> None:
+    rendered, real = curve(0, num_frames), curve(1, num_frames)
+    rendered[5:9], real[12] = np.nan, np.nan
+    expected = [correlation(np.roll(rendered, roll), real) for roll in range(20, num_frames - 19)]
+    np.testing.assert_allclose(rolled_correlations(rendered, real), expected, atol=1e-9)
+    assert len(rolled_correlations(rendered[:39], real[:39])) == 0
+
+
 def test_rolled_curves_correlate_by_chance_alone() -> None:
     assert np.abs(rolled_correlations(curve(), curve())).max() < 0.6

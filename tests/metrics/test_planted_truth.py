@@ -32,6 +32,13 @@ def test_a_lag_is_found_to_the_frame(clip: PlantedClip, lag: int) -> None:
     assert len(lags) > 10 and np.median(lags) == lag
 
 
+def test_lips_that_never_move_have_no_lag(clip: PlantedClip) -> None:
+    still = np.repeat(clip.points(clip.aperture[:1]), len(clip.aperture), axis=0)
+    found = measured(Aperture(clip.context), by_landmarks(still, clip.points(clip.aperture)))
+    assert "never move" in found.missing["aperture_lag"]
+    assert found.values["aperture"] == 0 and found.values["aperture_spread"] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("lag", [-4, 3])
 def test_a_lag_behind_the_sound_is_found_without_real_frames(clip: PlantedClip, lag: int) -> None:
     lags_ms = [

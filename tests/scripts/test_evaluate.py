@@ -108,6 +108,6 @@ def test_several_configs_are_compared_with_mean_and_spread(
         main(["evaluate", "--load-config", str(config), str(other), "--protocol", "quick", "--output", str(output)])
     assert status.value.code == 0
     assert measured == [output / "me_er-nerf_now", output / "me_er-nerf_later"]
-    assert "30.50 ± 0.707" in (output / "evaluation.html").read_text()
+    assert "30.50 ± 0.71" in (output / "evaluation.html").read_text()
     assert 'href="me_er-nerf_later/evaluation.html"' in (output / "evaluation.html").read_text()
-    assert "30.50 ± 0.707" in capsys.readouterr().out
+    assert "30.50 ± 0.71" in capsys.readouterr().out
