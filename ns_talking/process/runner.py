@@ -66,7 +66,7 @@ def run_steps(
 
     A step is skipped when it is recorded with the same code version, settings, video and inputs, and its outputs are
     still there as they were. Otherwise its outputs and those of all steps that read them are removed, so that a
-    dataset never mixes old and new parts.
+    dataset never mixes old and new parts. A video that cannot pass the first step leaves no new folder.
 
     Args:
         workspace: The dataset, the video and the settings.
@@ -91,6 +91,7 @@ def run_steps(
         "bytes": workspace.video.stat().st_size,
         "sha256": sha256(workspace.video),
     }
+    is_new = not workspace.folder.exists()
     manifest = _open_manifest(workspace, video, overwrite)
     _remove_leftovers(workspace.folder)
     workspace.work("").mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,12 @@ def run_steps(
             _forget(step.name, workspace, manifest, registry)
             write_json(workspace.manifest, manifest)
             begin = time.perf_counter()
-            figures = step.run(workspace, progress)
+            try:
+                figures = step.run(workspace, progress)
+            except Exception:
+                if is_new and not manifest["steps"]:
+                    shutil.rmtree(workspace.folder, ignore_errors=True)
+                raise
             seconds = round(time.perf_counter() - begin, 2)
             manifest["steps"][step.name] = {
                 "fingerprint": fingerprint,

@@ -164,6 +164,31 @@ def test_a_video_that_failed_at_its_first_step_leaves_the_folder_to_another(
     assert json.loads(manifest.read_text())["video"]["name"] == "other.mp4"
 
 
+@pytest.mark.parametrize(("failure", "is_left"), [(ValueError("no video"), False), (KeyboardInterrupt(), True)])
+def test_a_video_that_cannot_be_used_leaves_no_new_folder(
+    run: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    is_left: bool,
+) -> None:
+    monkeypatch.setattr(First, "failure", failure)
+    with pytest.raises(type(failure)):
+        run()
+    assert (tmp_path / "dataset").exists() == is_left
+
+
+def test_what_was_in_the_folder_stays_when_a_video_cannot_be_used(
+    run: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / ".mine").touch()
+    monkeypatch.setattr(First, "failure", ValueError("no video"))
+    with pytest.raises(ValueError, match="no video"):
+        run()
+    assert (tmp_path / "dataset" / ".mine").exists()
+
+
 def test_a_folder_in_place_of_a_video_is_called_one(run: Callable[..., list[str]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a folder. Name the video itself"):
         run(path=tmp_path)
