@@ -18,13 +18,14 @@ from ns_talking.audio.io import read_audio
 from ns_talking.provenance.certificate import credential
 from ns_talking.provenance.marking import Mark, make_mark
 from ns_talking.provenance.unmarked import UNMARKED, note_unmarked
-from ns_talking.utils.alpha_video import PngSequenceWriter, check_transparent, transparent_writer
+from ns_talking.utils.alpha_video import TransparentVideoWriter, check_transparent
 from ns_talking.utils.backgrounds import covering, is_video, read_background, video_background
 from ns_talking.utils.contact_sheet import write_contact_sheet
 from ns_talking.utils.files import sha256
 from ns_talking.utils.media import file_start_s, open_media
 from ns_talking.utils.paste_back import PasteBack
 from ns_talking.utils.progress import CONSOLE, progress
+from ns_talking.utils.resumable_pictures import ResumablePictureWriter
 from ns_talking.utils.resumable_video import ResumableVideoWriter
 from ns_talking.utils.video import VideoWriter, video_info
 
@@ -179,23 +180,25 @@ class Render:
 
     def _writer(
         self, pipeline: PortraitPipeline, width: int, height: int, fps: float, frames: range, mark: Mark | None
-    ) -> ResumableVideoWriter | VideoWriter | PngSequenceWriter:
+    ) -> ResumableVideoWriter | ResumablePictureWriter:
         with open_media(self.audio) as container:
             start_s = file_start_s(container) + frames.start / fps
-        if self._transparent:
-            if mark is not None and self.output.suffix == "":
+        content = self._content(pipeline, frames)
+        if self._transparent and self.output.suffix == "":
+            if mark is not None:
                 CONSOLE.print(
                     "PNG files carry no mark: say where you show them that they are synthetic.", style="yellow"
                 )
-            return transparent_writer(self.output, width, height, fps, self.audio, self.crf, start_s, "", mark)
+            return ResumablePictureWriter(self.output, content)
 
         def part(path: Path) -> VideoWriter:
-            return VideoWriter(path, width, height, fps, None, self.crf, comment="")
+            kind = TransparentVideoWriter if self._transparent else VideoWriter
+            return kind(path, width, height, fps, None, self.crf, comment="")
 
         def whole(path: Path, kind: type[VideoWriter]) -> VideoWriter:
             return kind(path, width, height, fps, self.audio, self.crf, audio_start_s=start_s, comment="", mark=mark)
 
-        return ResumableVideoWriter(self.output, fps, part, whole, self._content(pipeline, frames), mark)
+        return ResumableVideoWriter(self.output, fps, part, whole, content, mark)
 
     def _content(self, pipeline: PortraitPipeline, frames: range) -> dict[str, Any]:  # Any: JSON.
         """Name all that the pictures depend on."""

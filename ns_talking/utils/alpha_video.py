@@ -1,21 +1,16 @@
-"""Video with transparency: ProRes 4444 (.mov), VP9 (.webm), or a folder of PNG files."""
+"""Video with transparency: ProRes 4444 (.mov) or VP9 (.webm)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from ns_talking.utils.files import atomic_path
-from ns_talking.utils.images import write_image
-from ns_talking.utils.video import MADE_BY, VideoWriter
-from ns_talking.utils.video_mark import VideoMark
+from ns_talking.utils.video import VideoWriter
 
 TRANSPARENT_SUFFIXES = (".mov", ".webm", "")
 """Endings of a transparent output; without one it is a folder."""
@@ -64,59 +59,6 @@ class TransparentVideoWriter(VideoWriter):
             rows[:, : plane.width] = (frame[..., 3].astype(np.uint32) * 1023 + 127) // 255
             plane.update(rows.tobytes())
         return picture
-
-
-class PngSequenceWriter:
-    """Writes RGBA frames as 000000.png and so on into a folder, which appears when it is complete; without sound."""
-
-    def __init__(self, folder: Path, fps: float) -> None:
-        self.path, self.fps, self.num_frames = folder, fps, 0
-        self._atomic = atomic_path(folder)
-
-    def __enter__(self) -> PngSequenceWriter:
-        """Make a temporary folder beside the place."""
-        self._folder = self._atomic.__enter__()
-        self._folder.mkdir()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        """Move the folder into place, or remove it after an error."""
-        return self._atomic.__exit__(kind, error, traceback)
-
-    def write(self, frame: UInt8[np.ndarray, "height width 4"]) -> None:
-        """Append one RGBA frame.
-
-        Raises:
-            OSError: When the file cannot be written.
-        """
-        write_image(self._folder / f"{self.num_frames:06d}.png", cv2.cvtColor(frame, cv2.COLOR_RGBA2BGRA))
-        self.num_frames += 1
-
-
-def transparent_writer(
-    path: Path,
-    width: int,
-    height: int,
-    fps: float,
-    audio: Path | Float[np.ndarray, " samples"] | None,
-    crf: int,
-    audio_start_s: float | None,
-    comment: str = MADE_BY,
-    mark: VideoMark | None = None,
-) -> TransparentVideoWriter | PngSequenceWriter:
-    """Choose the writer by the ending of the path; PNG files hold neither comment nor mark.
-
-    Raises:
-        ValueError: When the ending stands for no format with transparency.
-    """
-    check_transparent(path)
-    if path.suffix == "":
-        return PngSequenceWriter(path, fps)
-    return TransparentVideoWriter(
-        path, width, height, fps, audio, crf, audio_start_s=audio_start_s, comment=comment, mark=mark
-    )
 
 
 def check_transparent(path: Path) -> None:

@@ -1,10 +1,8 @@
-"""An mp4 that is written in parts, so that an interruption costs no more than the part it fell into."""
+"""A video that is written in parts, so that an interruption costs no more than the part it fell into."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,15 +14,15 @@ import numpy as np
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from ns_talking.utils.files import sha256, write_json
+from ns_talking.utils.alpha_video import TransparentVideoWriter
+from ns_talking.utils.files import sha256
 from ns_talking.utils.progress import CONSOLE
+from ns_talking.utils.unfinished import UnfinishedFolder
 from ns_talking.utils.video import VideoWriter
 from ns_talking.utils.video_mark import VideoMark
 
 PART_FRAMES = 250
-"""Frames in a part: as many as x264 puts between two key frames anyway, so that parts cost nothing."""
-_CONTENT = "content.json"
-_LOCK = "lock"
+"""Frames in a part: as many as x264 puts between two key frames anyway, so that parts cost nothing there."""
 
 
 class ResumableVideoWriter:
@@ -49,7 +47,7 @@ class ResumableVideoWriter:
         """Say what to write.
 
         Args:
-            path: The mp4.
+            path: The video; its ending says which kind.
             fps: Frames per second.
             writer: Makes the writer of a part, without sound or mark.
             joined: Makes the writer of the video, of the given type, with sound and mark.
@@ -58,8 +56,8 @@ class ResumableVideoWriter:
         """
         self.path, self.num_frames = path, 0
         self._fps, self._mark = fps, mark
-        self._part_writer, self._joined, self._content = writer, joined, json.loads(json.dumps(content))
-        self.folder = path.with_name(f".{path.stem}.unfinished")
+        self._part_writer, self._joined = writer, joined
+        self._unfinished = UnfinishedFolder(path, content)
         self._parts: list[Path] = []
         self._stack = ExitStack()
         self._part: VideoWriter | None = None
@@ -70,17 +68,10 @@ class ResumableVideoWriter:
         Raises:
             ValueError: When another process writes this video.
         """
-        with ExitStack() as stack:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            stack.callback(_lock(self.folder / _LOCK, self.path).close)
-            if _read(self.folder / _CONTENT) == self._content:
-                self._parts = _whole_parts(self.folder)
-            for left in self.folder.iterdir():
-                if left not in self._parts and left.name not in (_CONTENT, _LOCK):
-                    left.unlink()
-            write_json(self.folder / _CONTENT, self._content)
-            self.num_frames = len(self._parts) * PART_FRAMES
-            self._stack = stack.pop_all()
+        self._parts = self._unfinished.open(_whole_parts)
+        self._stack = ExitStack()
+        self._stack.callback(self._unfinished.close)
+        self.num_frames = len(self._parts) * PART_FRAMES
         return self
 
     def __exit__(
@@ -92,11 +83,12 @@ class ResumableVideoWriter:
                 self._stop(kind, error, traceback)
                 return
             self._finish_part()
-            with self._joined(self.path, _JoiningWriter) as whole:
-                assert isinstance(whole, _JoiningWriter)
+            joining = _JoiningWriter if self.path.suffix == ".mp4" else _JoiningTransparentWriter
+            with self._joined(self.path, joining) as whole:
+                assert isinstance(whole, _Joining)
                 for part in self._parts:
                     whole.append(part)
-            shutil.rmtree(self.folder)
+            self._unfinished.remove()
 
     def _stop(self, kind: type[BaseException] | None, error: BaseException, traceback: TracebackType | None) -> None:
         """Give up the part that is being written, and say what is kept."""
@@ -107,21 +99,22 @@ class ResumableVideoWriter:
             if self._parts:
                 seconds = len(self._parts) * PART_FRAMES / self._fps
                 CONSOLE.print(
-                    f"{seconds:.1f} s of {self.path} are kept in {self.folder}. The same command goes on from there.",
+                    f"{seconds:.1f} s of {self.path} are kept in {self._unfinished.path}. "
+                    "The same command goes on from there.",
                     markup=False,
                     soft_wrap=True,
                 )
             else:
-                shutil.rmtree(self.folder)
+                self._unfinished.remove()
 
-    def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Append one RGB frame.
+    def write(self, frame: UInt8[np.ndarray, "height width channels"]) -> None:
+        """Append one frame, RGB or RGBA as the parts take it.
 
         Raises:
             ValueError: When it has another size or type than announced.
         """
         if self._part is None:
-            self._part = self._part_writer(self.folder / "new.mp4")
+            self._part = self._part_writer(self._unfinished.path / f"new{self.path.suffix}")
             self._part.__enter__()
         self._part.write(frame if self._mark is None else self._mark.imprint(frame))
         self.num_frames += 1
@@ -134,12 +127,12 @@ class ResumableVideoWriter:
         part, self._part = self._part, None
         part.__exit__(None, None, None)
         # The name tells later whether the content is still what was written.
-        path = self.folder / f"{len(self._parts):06d}-{sha256(part.path)[:16]}.mp4"
+        path = part.path.with_name(f"{len(self._parts):06d}-{sha256(part.path)[:16]}{self.path.suffix}")
         os.replace(part.path, path)
         self._parts.append(path)
 
 
-class _JoiningWriter(VideoWriter):
+class _Joining(VideoWriter):
     """A writer that is given encoded pictures."""
 
     def append(self, part: Path) -> None:
@@ -179,17 +172,18 @@ class _JoiningWriter(VideoWriter):
         """Nothing waits in an encoder."""
 
 
-def _read(path: Path) -> Any:  # Any: JSON.
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+class _JoiningWriter(_Joining):
+    """Of an mp4."""
+
+
+class _JoiningTransparentWriter(_Joining, TransparentVideoWriter):
+    """Of a video with transparency."""
 
 
 def _whole_parts(folder: Path) -> list[Path]:
     """Find the parts from the first to the last that is as it was written; a shorter one ends the video."""
     found: list[Path] = []
-    for path in sorted(folder.glob("[0-9]*-*.mp4")):
+    for path in sorted(folder.glob("[0-9]*-*.*")):
         number, digest = path.stem.split("-", 1)
         if number != f"{len(found):06d}" or sha256(path)[:16] != digest or _num_frames(path) != PART_FRAMES:
             break
@@ -199,26 +193,5 @@ def _whole_parts(folder: Path) -> list[Path]:
 
 def _num_frames(part: Path) -> int:
     with av.open(str(part)) as container:
-        return container.streams.video[0].frames
-
-
-def _lock(path: Path, video: Path) -> Any:  # Any: an open file.
-    """Keep other processes out as long as the file is open; the system lets go of it however this one ends.
-
-    Raises:
-        ValueError: When another process is in.
-    """
-    file = path.open("w")
-    if os.name == "nt":
-        return file
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ValueError(f"Another process is writing {video}. Wait for it, or name another output.") from None
-    except OSError:
-        # Some network file systems know no locks.
-        pass
-    return file
+        # WebM does not say how many there are.
+        return container.streams.video[0].frames or sum(packet.pts is not None for packet in container.demux(video=0))

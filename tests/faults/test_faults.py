@@ -65,7 +65,7 @@ def test_a_video_that_finds_no_room_is_none(disk: Disk, trained: Path, tmp_path:
     )
     assert "The disk is full" in printed
     assert not (folder / "a.mp4").exists()
-    assert all(path.name == ".a.unfinished" for path in folder.iterdir()), "nothing looks complete"
+    assert all(path.name == ".a.mp4.unfinished" for path in folder.iterdir()), "nothing looks complete"
 
 
 def test_a_checkpoint_that_finds_no_room_is_none_and_the_one_before_is_kept(disk: Disk, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ns_talking.utils import resumable_video
+from ns_talking.utils.alpha_video import TransparentVideoWriter
 from ns_talking.utils.resumable_video import ResumableVideoWriter
 from ns_talking.utils.video import VideoWriter, read_frames, video_info
 
@@ -74,7 +75,7 @@ def test_an_interruption_keeps_whole_parts_and_the_result_is_the_same(
     assert not (tmp_path / "a.mp4").exists()
     assert write(tmp_path / "a.mp4") == 10
     assert packets(tmp_path / "a.mp4") == packets(tmp_path / "whole.mp4")
-    assert not (tmp_path / ".a.unfinished").exists()
+    assert not (tmp_path / ".a.mp4.unfinished").exists()
 
 
 def test_an_interruption_within_the_first_part_leaves_nothing(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_what_does_not_belong_to_the_video_is_made_again(tmp_path: Path, damage:
     write(tmp_path / "whole.mp4")
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "a.mp4", stop=24)
-    parts = sorted((tmp_path / ".a.unfinished").glob("*.mp4"))
+    parts = sorted((tmp_path / ".a.mp4.unfinished").glob("*.mp4"))
     assert len(parts) == 2
     if damage == "content":
         assert write(tmp_path / "a.mp4", content="other") == 0
@@ -109,3 +110,45 @@ def test_two_processes_do_not_write_one_video(tmp_path: Path) -> None:
             write(tmp_path / "a.mp4")
         video.write(frame(0))
     assert video_info(tmp_path / "a.mp4").num_frames == 1
+
+
+def see_through(index: int) -> np.ndarray:
+    return np.dstack([frame(index), np.full((32, 48), 40 + 8 * index, np.uint8)])
+
+
+def write_transparent(path: Path, stop: int | None = None) -> int:
+    """As `write`, with RGBA."""
+    video = ResumableVideoWriter(
+        path,
+        25.0,
+        lambda part: TransparentVideoWriter(part, 48, 32, 25.0, None, comment=""),
+        lambda whole, kind: kind(whole, 48, 32, 25.0, SOUND),
+        {},
+    )
+    with video:
+        found = video.num_frames
+        for index in range(found, NUM_FRAMES):
+            if index == stop:
+                raise KeyboardInterrupt
+            video.write(see_through(index))
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a.webm"])
+def test_a_transparent_video_goes_on_too_and_keeps_its_transparency(tmp_path: Path, name: str) -> None:
+    whole = tmp_path / f"whole{Path(name).suffix}"
+    write_transparent(whole)
+    with pytest.raises(KeyboardInterrupt):
+        write_transparent(tmp_path / name, stop=17)
+    assert write_transparent(tmp_path / name) == 10
+    assert packets(tmp_path / name) == packets(whole)
+    with av.open(str(tmp_path / name)) as container:
+        assert len(container.streams.audio) == 1
+        stream = container.streams.video[0]
+        # FFmpeg's own VP9 decoder does not see transparency.
+        decoder = av.CodecContext.create("libvpx-vp9", "r") if name.endswith("webm") else stream.codec_context
+        pictures = [picture for packet in container.demux(stream) for picture in decoder.decode(packet)]
+    assert [round(float(picture.time or 0) * 25) for picture in pictures] == list(range(NUM_FRAMES))
+    for index, picture in enumerate(pictures):
+        alpha = picture.to_ndarray(format="rgba")[..., 3]
+        assert abs(float(alpha.mean()) - (40 + 8 * index)) < 2
