@@ -44,6 +44,9 @@ class Controls:
         self._sounds: dict[str, Path | None] = {_CLIP: None}
         self._sound = self._command = 0
         self._frame = -1
+        self._wanted = False
+        """Whether the sound is to play: as the user said last, on the page or in the player."""
+        self._seek: tuple[int, float] | None = None
         self._turns = Turns(self._say)
         self._stop = threading.Event()
         viewer = panel.viewer
@@ -77,12 +80,12 @@ class Controls:
         self._order = self._page("")
         self._slider = self._add_slider()
         self._play, self._pause = gui.add_button("Play"), gui.add_button("Pause", visible=False)
-        self._play.on_click(lambda _: self._tell(play=True))
-        self._pause.on_click(lambda _: self._tell(play=False))
+        self._play.on_click(lambda _: self._order_play(True))
+        self._pause.on_click(lambda _: self._order_play(False))
         self._loop = gui.add_checkbox("Loop", False)
         self._speed = gui.add_dropdown("Speed", ("0.25", "0.5", "0.75", "1", "1.25", "1.5", "2"), initial_value="1")
         for widget in (self._loop, self._speed):
-            widget.on_update(lambda _: self._tell(play=panel.playback.playing))
+            widget.on_update(lambda _: self._tell())
         self._choice = gui.add_dropdown("Sound", (_CLIP,), initial_value=_CLIP)
         self._choice.on_update(lambda event: self._chosen() if event.client is not None else None)
         self._upload = gui.add_upload_button("Upload sound or video", mime_type="audio/*,video/*")
@@ -126,6 +129,9 @@ class Controls:
         """Put the sound that drives the portrait into the player."""
         panel = self._panel
         self._sound += 1
+        # The new player rests at its start, whatever the old one did.
+        self._order.content, self._seek, self._frame = "", None, -1
+        self._show_playing(False)
         order = self._slider.order
         # Viser 0.2.7 cannot change the end of a slider.
         self._slider.remove()
@@ -137,15 +143,30 @@ class Controls:
             self._say("This clip has no sound. Upload one.")
             return
         sound = browser_sound(audio)
-        self._player.content = player(sound.mp3, sound.peaks, sound.duration_s, self._sound, self._html)
+        self._player.content = player(
+            sound.mp3, sound.peaks, sound.duration_s, self._sound, self._html, panel.playback.speed, panel.playback.loop
+        )
 
-    def _tell(self, play: bool, seek_s: float | None = None) -> None:
-        """Tell the browsers to play or to stop, which their clocks then report."""
+    def _order_play(self, play: bool) -> None:
+        self._wanted = play
+        self._tell()
+
+    def _show_playing(self, playing: bool) -> None:
+        self._wanted = playing
+        self._play.visible, self._pause.visible = not playing, playing
+
+    def _tell(self) -> None:
+        """Tell the browsers how to play, which their clocks then report."""
         self._command += 1
         playback = self._panel.playback
         playback.speed, playback.loop = float(self._speed.value), bool(self._loop.value)
         self._order.content = command(
-            self._command, play=play, seek_s=seek_s, speed=playback.speed, loop=playback.loop, html=self._html
+            self._command,
+            play=self._wanted,
+            seek=self._seek,
+            speed=playback.speed,
+            loop=playback.loop,
+            html=self._html,
         )
 
     def _heard(self, text: str) -> None:
@@ -154,8 +175,9 @@ class Controls:
         if tick is None or tick.sound != self._sound:
             return
         if tick.playing != playback.playing:
-            self._play.visible, self._pause.visible = not tick.playing, tick.playing
+            self._show_playing(tick.playing)
         playback.report(tick.time_s, tick.playing)
+        playback.painted(tick.picture, tick.painted_s)
         frame = round(tick.time_s / _FRAME_S)
         if frame != self._frame:
             self._frame = frame
@@ -169,7 +191,8 @@ class Controls:
         playback = self._panel.playback
         self._frame = round(self._slider.value / _FRAME_S)
         playback.report(self._slider.value, playback.playing)
-        self._tell(play=playback.playing, seek_s=float(self._slider.value))
+        self._seek = self._command + 1, float(self._slider.value)
+        self._tell()
         self._panel.rerender()
 
     def _chosen(self) -> None:

@@ -1,4 +1,4 @@
-"""How large pictures are while sound plays, and how long their way to the page takes."""
+"""How large pictures are while sound plays, and how long their way to the eye takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ class Pace:
     """From the beginning of a picture's rendering until it is sent, on average of the last ones."""
     interval_s: float = 0.1
     """From one picture to the next."""
+    display_s: float = 0.03
+    """From a picture that was sent until it is painted: the socket, decoding, the next repaint. Pages that do not tell
+    leave it at its default. What the clock here lags behind the sound is part of it."""
     height_px: float = 128.0
+
+    @property
+    def ahead_s(self) -> float:
+        """How far a picture whose rendering begins now lies ahead of the sound.
+
+        It appears when it is rendered, sent and painted, and stays until the next: halfway through that time sound and
+        picture agree.
+        """
+        return self.latency_s + self.display_s + self.interval_s / 2
 
     def sent(self, latency_s: float, interval_s: float | None) -> None:
         """Take what a picture took.
@@ -44,6 +56,10 @@ class Pace:
         elif self.latency_s < _ROOM * _AIM_S:
             self.height_px *= 1.05
         self.height_px = min(max(self.height_px, _HEIGHTS_PX[0]), _HEIGHTS_PX[1])
+
+    def painted(self, display_s: float) -> None:
+        """Take how long after it was sent a page painted a picture."""
+        self.display_s += _SMOOTHING * (min(max(display_s, -_LONGEST_S), _LONGEST_S) - self.display_s)
 
     def size(self, aspect: float, most_px: int) -> tuple[int, int]:
         """Choose height and width of the next picture in px.

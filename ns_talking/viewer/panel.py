@@ -20,6 +20,7 @@ from ns_talking.data.landmarks import scheme
 from ns_talking.driving.track import nearest_to_mean
 from ns_talking.utils.progress import CONSOLE
 from ns_talking.viewer.playback import Playback
+from ns_talking.viewer.stamps import stamp_pictures
 from ns_talking.viewer.view import Closeup, mouth_closeup, render_view
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TalkingPanel(ViewerControl):
         """Where the sound stands."""
         self.shown_frame = 0
         """Frame of the track in the last picture."""
-        self._began_s: dict[int, float] = {}
+        self._began: dict[int, tuple[int, float]] = {}
         self._sent_s: dict[int, float] = {}
 
     @property
@@ -78,12 +79,14 @@ class TalkingPanel(ViewerControl):
 
     def render(self, camera: Cameras) -> dict[str, torch.Tensor]:
         """Render what the page shows now; called by the viewer with its lock held."""
-        self._began_s[threading.get_ident()] = time.monotonic()
+        began_s = time.monotonic()
+        number, shown_s = self.playback.begin(began_s)
+        self._began[threading.get_ident()] = number, began_s
         if self.playback.playing:
             self._uninterrupted()
         with self.driven():
             track = self.model.track
-            frame = min(round(self.playback.shown_s() * track.fps), track.num_frames - 1)
+            frame = min(round(shown_s * track.fps), track.num_frames - 1)
             condition = self._faced(frame)
             pose = self._head_pose(frame)
             if pose is not None:
@@ -105,8 +108,14 @@ class TalkingPanel(ViewerControl):
         before_s = self._sent_s.pop(page, None)
         if self.playback.playing:
             interval_s = None if before_s is None else now_s - before_s
-            self.playback.pace.sent(now_s - self._began_s[page], interval_s)
+            number, began_s = self._began[page]
+            self.playback.sent(number, now_s - began_s, interval_s)
             self._sent_s[page] = now_s
+
+    def _number(self) -> int | None:
+        """Number of the picture that the page's thread is sending."""
+        number, _ = self._began.get(threading.get_ident(), (None, 0.0))
+        return number
 
     @contextmanager
     def driven(self) -> Iterator[None]:
@@ -192,6 +201,7 @@ class TalkingPanel(ViewerControl):
             self._sent()
 
         renderer._calculate_image_res, renderer._send_output_to_viewer = chosen, sent
+        stamp_pictures(renderer.client, self._number)
 
     def start_view(self, client: Any) -> None:  # Any: Viser's handle.
         """Put a page's camera where the clip's camera stood on average."""

@@ -1,4 +1,4 @@
-"""Where playback stands: the browser's clock, carried on between its reports."""
+"""Where playback stands: the browser's clock, carried on between its reports, and what became of each picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from dataclasses import dataclass, field, replace
 
 from ns_talking.viewer.pace import Pace
 
-_DISPLAY_S = 0.03
-"""From a picture that was sent to the screen: the way through the socket, decoding, the next repaint."""
+_JUMP_S = 0.3
+"""A clock that is further ahead than was expected was moved there."""
+_LATE_S = 1.0
+"""A clock that is further behind was moved or has stopped; else its report was on its way for longer."""
+_DRIFT = 0.1
+"""Share of a late report that is believed."""
+_KEPT = 64
+"""Pictures that are remembered until a page says that it painted them."""
+
+
+@dataclass
+class _Picture:
+    began_s: float
+    """Instant of the sound when its rendering began."""
+    latency_s: float | None = None
+    """Until it was sent; None before."""
 
 
 @dataclass
@@ -23,17 +37,36 @@ class Playback:
     """How long pictures take."""
     _time_s: float = 0.0
     _told_s: float = 0.0
+    _reported_s: float = 0.0
+    _number: int = 0
+    _pictures: dict[int, _Picture] = field(default_factory=dict)
 
     def report(self, time_s: float, playing: bool, now_s: float | None = None) -> None:
         """Take what the browser says about its clock.
+
+        Reports take their time, and not always the same: those that were quickest are followed, a later one counts
+        little.
 
         Args:
             time_s: Instant of the sound that is heard.
             playing: Whether it goes on.
             now_s: When that was, on the clock of `time.monotonic`; None is now.
         """
-        self._time_s, self.playing = min(max(time_s, 0.0), self.duration_s), playing
-        self._told_s = time.monotonic() if now_s is None else now_s
+        now_s = time.monotonic() if now_s is None else now_s
+        time_s = min(max(time_s, 0.0), self.duration_s)
+        if playing and self.playing:
+            expected_s = self.time_s(now_s)
+            late_s = self._since(time_s, expected_s)
+            went_back = self._since(self._reported_s, time_s) < 0
+            self._reported_s = time_s
+            if went_back or not -_JUMP_S < late_s / self.speed < _LATE_S:
+                self._pictures.clear()
+            elif late_s > 0:
+                time_s = self._wrapped(expected_s - _DRIFT * late_s)
+        else:
+            self._reported_s = time_s
+            self._pictures.clear()
+        self._time_s, self.playing, self._told_s = time_s, playing, now_s
 
     def time_s(self, now_s: float | None = None) -> float:
         """Tell the instant of the sound that is heard now."""
@@ -43,23 +76,57 @@ class Playback:
         # Reports come several times a second; a browser that has gone must not be waited for.
         return self._wrapped(self._time_s + min(now_s - self._told_s, 1.0) * self.speed)
 
-    def shown_s(self, now_s: float | None = None) -> float:
-        """Tell the instant that a picture should show whose rendering begins now.
+    def begin(self, now_s: float | None = None) -> tuple[int, float]:
+        """Begin a picture.
 
-        It appears when it is rendered and sent, and stays until the next: halfway through that time sound and picture
-        agree.
+        Returns:
+            Its number, and the instant of the sound that it should show.
         """
         time_s = self.time_s(now_s)
+        self._number += 1
         if not self.playing:
-            return time_s
-        ahead_s = self.pace.latency_s + _DISPLAY_S + self.pace.interval_s / 2
-        return self._wrapped(time_s + ahead_s * self.speed)
+            return self._number, time_s
+        self._pictures[self._number] = _Picture(time_s)
+        self._pictures.pop(self._number - _KEPT, None)
+        return self._number, self._wrapped(time_s + self.pace.ahead_s * self.speed)
+
+    def sent(self, number: int, latency_s: float, interval_s: float | None) -> None:
+        """Take what a picture took until it was sent.
+
+        Args:
+            number: Of the picture.
+            latency_s: Since its rendering began.
+            interval_s: Since the one before was sent; None for the first since the sound plays.
+        """
+        picture = self._pictures.get(number)
+        if picture is not None:
+            picture.latency_s = latency_s
+            self.pace.sent(latency_s, interval_s)
+
+    def painted(self, number: int, time_s: float) -> None:
+        """Take when a page painted a picture; those from before a jump of the clock say nothing.
+
+        Args:
+            number: Of the picture.
+            time_s: Instant of the sound that was heard then.
+        """
+        picture = self._pictures.pop(number, None)
+        if picture is not None and picture.latency_s is not None:
+            # Of the sound's own time, so that whatever delays the clock's reports is made good as well.
+            self.pace.painted(self._since(picture.began_s, time_s) / self.speed - picture.latency_s)
 
     def of(self, duration_s: float) -> Playback:
         """Begin another sound at its start, with the same settings."""
-        return replace(self, duration_s=duration_s, playing=False, _time_s=0.0)
+        return replace(self, duration_s=duration_s, playing=False, _time_s=0.0, _pictures={})
 
     def _wrapped(self, time_s: float) -> float:
         if self.loop and self.duration_s > 0:
             return time_s % self.duration_s
         return min(time_s, self.duration_s)
+
+    def _since(self, before_s: float, after_s: float) -> float:
+        """Seconds of sound from one instant to another, the short way round where the sound is a loop."""
+        seconds = after_s - before_s
+        if self.loop and self.duration_s > 0:
+            return (seconds + self.duration_s / 2) % self.duration_s - self.duration_s / 2
+        return seconds

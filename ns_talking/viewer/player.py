@@ -1,8 +1,10 @@
 """The sound player in the browser: an audio element with its waveform, whose clock the viewer follows.
 
 The page can show only what Viser offers. Its markdown up to version 1.0 is MDX, whose React handlers run in the
-browser; later versions have HTML elements, whose handlers run as well. Both get the same script. It reports the clock
-through a text field of the page, which Viser sends to the server like any typed text.
+browser; later versions have HTML elements, whose handlers run as well. Both get the same script. It reports the clock,
+and which picture was painted when, through a text field of the page, which Viser sends to the server like any typed
+text. Viser's page loads a picture by an address that it makes for it and gives up when the picture is there: between
+these two the script reads the picture's number, and then waits for the repaint.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import html as markup
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ns_talking.viewer.stamps import PICTURE, STAMP_BYTES
 
 CLOCK = "ns-talking-clock"
 """First word of the text by which the browser reports its clock."""
@@ -26,6 +30,8 @@ _SCRIPT = """(root) => {
   const note = root.querySelector(".ns-talking-note");
   const mic = root.querySelector("button");
   const put = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+  audio.loop = LOOP;
+  audio.playbackRate = SPEED;
   let told = "";
   const tell = () => {
     const field = Array.from(document.querySelectorAll("input")).find((one) => one.value.startsWith("CLOCK"));
@@ -34,12 +40,39 @@ _SCRIPT = """(root) => {
     while (row && !row.textContent.includes("LABEL")) row = row.parentElement;
     if (row && row.style.display !== "none") row.style.display = "none";
     const state = audio.ended ? "ended" : audio.paused ? "paused" : "playing";
-    const text = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state].join(" ");
+    const paint = window.nsTalkingPaint;
+    const words = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state, paint.number, paint.time];
+    const text = words.join(" ");
     if (text === told) return;
     told = text;
     put.call(field, text);
     field.dispatchEvent(new Event("input", { bubbles: true }));
   };
+  if (!window.nsTalkingPaint) {
+    const paint = window.nsTalkingPaint = { number: 0, time: "0" };
+    const create = URL.createObjectURL, revoke = URL.revokeObjectURL;
+    const numbers = new Map();
+    URL.createObjectURL = (thing) => {
+      const url = create.call(URL, thing);
+      if (thing.type && thing.type.startsWith("image")) numbers.set(url, thing.slice(-STAMP_BYTES).text());
+      return url;
+    };
+    URL.revokeObjectURL = (url) => {
+      revoke.call(URL, url);
+      const number = numbers.get(url);
+      if (!numbers.delete(url)) return;
+      requestAnimationFrame(() => setTimeout(() => {
+        const heard = document.querySelector("audio[data-sound]");
+        const time = heard && !heard.paused ? heard.currentTime.toFixed(3) : null;
+        number.then((text) => {
+          const [name, count] = text.split(" ");
+          if (time === null || name !== "PICTURE") return;
+          paint.number = Number(count);
+          paint.time = time;
+        });
+      }));
+    };
+  }
   const tick = () => {
     if (!root.isConnected) return;
     const at = 100 * audio.currentTime / Math.max(Number(audio.dataset.seconds), 0.001);
@@ -61,19 +94,23 @@ _SCRIPT = """(root) => {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
       const parts = [];
       recorder = new MediaRecorder(stream);
-      recorder.ondataavailable = (event) => parts.push(event.data);
+      recorder.ondataavailable = (event) => {
+        parts.push(event.data);
+        if (recorder) note.textContent = Math.floor(parts.length / 4) + " s recorded";
+      };
       recorder.onstop = () => {
         stream.getTracks().forEach((track) => track.stop());
         const kind = recorder.mimeType.split(";")[0];
         recorder = null;
         mic.textContent = "Record the microphone";
+        note.textContent = "";
         const files = new DataTransfer();
         files.items.add(new File(parts, "microphone." + (kind.split("/")[1] || "webm"), { type: kind }));
         const picker = document.querySelector("input[type=file]");
         picker.files = files.files;
         picker.dispatchEvent(new Event("change", { bubbles: true }));
       };
-      recorder.start();
+      recorder.start(250);
       mic.textContent = "Stop recording";
     } catch (error) {
       recorder = null;
@@ -84,19 +121,32 @@ _SCRIPT = """(root) => {
 }"""
 
 _COMMAND = """(mark) => {
-  const audio = document.querySelector("audio[data-sound]");
-  if (!audio || audio.dataset.command === "NUMBER") return;
-  audio.dataset.command = "NUMBER";
-  const note = audio.parentElement.querySelector(".ns-talking-note");
-  audio.loop = LOOP;
-  audio.playbackRate = SPEED;
-  if (SEEK !== null) audio.currentTime = SEEK;
-  if (PLAY) {
-    if (audio.ended) audio.currentTime = 0;
-    audio.play().then(() => { note.textContent = ""; }, () => { note.textContent = "Press play in the player."; });
-  } else {
-    audio.pause();
-  }
+  const obey = (tries) => {
+    const audio = document.querySelector("audio[data-sound]");
+    if (!audio) {
+      if (tries > 0) setTimeout(() => obey(tries - 1), 100);
+      return;
+    }
+    if (Number(audio.dataset.command || 0) >= NUMBER) return;
+    audio.dataset.command = "NUMBER";
+    const note = audio.parentElement.querySelector(".ns-talking-note");
+    const over = audio.ended;
+    audio.loop = LOOP;
+    audio.playbackRate = SPEED;
+    const seek = SEEK;
+    if (seek !== null && audio.dataset.seek !== String(seek[0])) {
+      audio.dataset.seek = seek[0];
+      audio.currentTime = seek[1];
+    } else if (over && (PLAY || LOOP)) {
+      audio.currentTime = 0;
+    }
+    if (PLAY || (over && LOOP)) {
+      audio.play().then(() => { note.textContent = ""; }, () => { note.textContent = "Press play in the player."; });
+    } else {
+      audio.pause();
+    }
+  };
+  obey(50);
 }"""
 
 
@@ -108,9 +158,21 @@ class Tick:
     """Number of the sound that it plays."""
     time_s: float
     playing: bool
+    picture: int
+    """Number of the last picture that was painted while sound played; 0 for none."""
+    painted_s: float
+    """Instant of the sound that was heard then."""
 
 
-def player(mp3: bytes, peaks: Sequence[float], duration_s: float, sound: int, html: bool) -> str:
+def player(
+    mp3: bytes,
+    peaks: Sequence[float],
+    duration_s: float,
+    sound: int,
+    html: bool,
+    speed: float = 1.0,
+    loop: bool = False,
+) -> str:
     """Write the player.
 
     Args:
@@ -119,6 +181,8 @@ def player(mp3: bytes, peaks: Sequence[float], duration_s: float, sound: int, ht
         duration_s: Length of the sound in seconds.
         sound: Its number, which the browser reports back.
         html: Whether the page takes HTML; else MDX.
+        speed: Playback rate.
+        loop: Whether to start again at the end.
     """
     step = 100 / max(len(peaks), 1)
     bars = "".join(f"M{k * step:.2f} {20 - 19 * peak:.1f}V{20 + 19 * peak:.1f}" for k, peak in enumerate(peaks))
@@ -138,22 +202,27 @@ def player(mp3: bytes, peaks: Sequence[float], duration_s: float, sound: int, ht
         f"<div {_class('ns-talking-note', html)} {hint}></div>"
     )
     script = _SCRIPT.replace("CLOCK", CLOCK).replace("LABEL", CLOCK_LABEL)
+    script = script.replace("PICTURE", PICTURE).replace("STAMP_BYTES", str(STAMP_BYTES))
+    script = script.replace("LOOP", json.dumps(loop)).replace("SPEED", json.dumps(speed))
     return _running(script, inner, html)
 
 
-def command(number: int, *, play: bool, seek_s: float | None, speed: float, loop: bool, html: bool) -> str:
-    """Tell the player of every browser what to do; each obeys a number once.
+def command(number: int, *, play: bool, seek: tuple[int, float] | None, speed: float, loop: bool, html: bool) -> str:
+    """Tell the player of every browser how to be; each obeys a number once.
+
+    A page may get only the last of several commands, so each says everything. A sound that is over starts again where
+    it is to loop.
 
     Args:
-        number: Of the command.
+        number: Of the command; an earlier one that comes later is not obeyed.
         play: Whether to play or to pause.
-        seek_s: Where to go first, in seconds; None stays.
+        seek: Where to go, as a number that each browser follows once, and seconds; None stays.
         speed: Playback rate.
         loop: Whether to start again at the end.
         html: Whether the page takes HTML; else MDX.
     """
     script = _COMMAND.replace("NUMBER", str(number)).replace("LOOP", json.dumps(loop))
-    script = script.replace("SPEED", json.dumps(speed)).replace("SEEK", json.dumps(seek_s))
+    script = script.replace("SPEED", json.dumps(speed)).replace("SEEK", json.dumps(seek))
     return _running(script.replace("PLAY", json.dumps(play)), "", html)
 
 
@@ -171,15 +240,16 @@ def plain(text: str, html: bool) -> str:
 def parse_tick(text: str) -> Tick | None:
     """Read what the text field holds; None where it is no report of a clock."""
     words = text[:200].split()
-    if len(words) != 4 or words[0] != CLOCK or words[3] not in ("playing", "paused", "ended"):
+    if len(words) != 6 or words[0] != CLOCK or words[3] not in ("playing", "paused", "ended"):
         return None
     try:
-        sound, time_s = int(words[1]), float(words[2])
+        sound, picture = int(words[1]), int(words[4])
+        time_s, painted_s = float(words[2]), float(words[5])
     except ValueError:
         return None
-    if not 0 <= time_s < 1e6:
+    if not (0 <= time_s < 1e6 and 0 <= painted_s < 1e6):
         return None
-    return Tick(sound, time_s, words[3] == "playing")
+    return Tick(sound, time_s, words[3] == "playing", picture, painted_s)
 
 
 def _running(script: str, inner: str, html: bool) -> str:
