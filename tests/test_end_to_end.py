@@ -106,6 +106,10 @@ def test_ns_export_writes_the_head_at_one_instant_and_says_when_there_is_no_head
     header, _, content = (tmp_path / "cloud/point_cloud.ply").read_bytes().partition(b"end_header\n")
     assert int(re.search(rb"element vertex (\d+)", header)[1]) > 1500
     assert len(content) > 1500 * 3 * 4
+    # A box beside the head leaves nothing, which Nerfstudio would look for as well.
+    crop = ["--obb-center", "9", "9", "9", "--obb-rotation", "0", "0", "0", "--obb-scale", "1", "1", "1"]
+    printed = run(*command, config, *crop, cwd=tmp_path, status=1)
+    assert "points of the head lie in the box that --obb-center, --obb-rotation and --obb-scale describe" in printed
     # Nine iterations make no surface, and Nerfstudio would look for its points for ever.
     printed = run(*command, trained, cwd=tmp_path, status=1)
     assert "so there is no surface to take points from. Train longer" in printed
