@@ -105,6 +105,13 @@ def slider_follows(page) -> None:
     )
 
 
+def scrub(page, seconds: str) -> None:
+    """Type an instant, once nothing moves the scrubber that could come between."""
+    slider_follows(page)
+    slider(page).fill(seconds)
+    slider(page).press("Enter")
+
+
 def tick(page, label: str, on: bool = True) -> None:
     """Check a box, or take the check away."""
     page.get_by_text(label, exact=True).locator("xpath=../../..").locator("input").first.set_checked(on, force=True)
@@ -160,8 +167,7 @@ def test_the_waveform_and_the_scrubber_move_the_sound(page) -> None:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 2.64) < 0.1")
     slider_follows(page)
-    slider(page).fill("1.24")
-    slider(page).press("Enter")
+    scrub(page, "1.24")
     page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 1.24) < 0.001")
 
 
@@ -179,8 +185,7 @@ COUNT_ROUNDS = """() => {
 
 
 def test_a_loop_takes_sound_scrubber_and_picture_round_until_it_is_paused(page) -> None:
-    slider(page).fill("4.8")
-    slider(page).press("Enter")
+    scrub(page, "4.8")
     page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 4.8) < 0.001")
     late = settled(page)
     page.evaluate(COUNT_ROUNDS)
@@ -200,8 +205,7 @@ def test_a_loop_takes_sound_scrubber_and_picture_round_until_it_is_paused(page) 
 
 
 def test_a_sound_that_is_over_starts_again_when_it_is_to_loop(page) -> None:
-    slider(page).fill("5")
-    slider(page).press("Enter")
+    scrub(page, "5")
     page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 5) < 0.001")
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("document.querySelector('audio').ended")
