@@ -13,6 +13,8 @@ _LATE_S = 1.0
 """A clock that is further behind was moved or has stopped; else its report was on its way for longer."""
 _DRIFT = 0.1
 """Share of a late report that is believed."""
+_GONE_S = 3.0
+"""A browser that has said nothing for longer has gone. Reports pause while someone moves a slider."""
 _KEPT = 64
 """Pictures that are remembered until a page says that it painted them."""
 
@@ -73,8 +75,7 @@ class Playback:
         if not self.playing:
             return self._time_s
         now_s = time.monotonic() if now_s is None else now_s
-        # Reports come several times a second; a browser that has gone must not be waited for.
-        return self._wrapped(self._time_s + min(now_s - self._told_s, 1.0) * self.speed)
+        return self._wrapped(self._time_s + min(now_s - self._told_s, _GONE_S) * self.speed)
 
     def begin(self, now_s: float | None = None) -> tuple[int, float]:
         """Begin a picture.

@@ -5,6 +5,10 @@ browser; later versions have HTML elements, whose handlers run as well. Both get
 and which picture was painted when, through a text field of the page, which Viser sends to the server like any typed
 text. Viser's page loads a picture by an address that it makes for it and gives up when the picture is there: between
 these two the script reads the picture's number, and then waits for the repaint.
+
+Viser's page sends what its widgets are set to at most every 50 ms, and of all widgets together only the last: whatever
+is written into the text field right after a click takes the click's place. So the script writes less often than that,
+and holds its reports back while someone uses the page.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ CLOCK = "ns-talking-clock"
 CLOCK_LABEL = "Sound clock"
 """Label of the text field; the script hides its row."""
 _HEIGHT = 40
+_TICK_MS = 80
+"""From one report to the next."""
+_HOLD_MS = 120
+"""How long reports are held back after someone used a widget."""
 
 _SCRIPT = """(root) => {
   const audio = root.querySelector("audio");
@@ -32,24 +40,30 @@ _SCRIPT = """(root) => {
   const put = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
   audio.loop = LOOP;
   audio.playbackRate = SPEED;
-  let told = "";
+  let told = "", pad = "";
   const tell = () => {
+    if (window.nsTalking.held > 0) {
+      // What was told last may have been displaced, and is told again, as another text: the page ignores the same.
+      if (told) pad = pad ? "" : " ";
+      told = "";
+      return;
+    }
     const field = Array.from(document.querySelectorAll("input")).find((one) => one.value.startsWith("CLOCK"));
     if (!field) return;
     let row = field;
     while (row && !row.textContent.includes("LABEL")) row = row.parentElement;
     if (row && row.style.display !== "none") row.style.display = "none";
     const state = audio.ended ? "ended" : audio.paused ? "paused" : "playing";
-    const paint = window.nsTalkingPaint;
-    const words = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state, paint.number, paint.time];
-    const text = words.join(" ");
+    const painted = window.nsTalking;
+    const words = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state, painted.number, painted.time];
+    const text = words.join(" ") + pad;
     if (text === told) return;
     told = text;
     put.call(field, text);
     field.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  if (!window.nsTalkingPaint) {
-    const paint = window.nsTalkingPaint = { number: 0, time: "0" };
+  if (!window.nsTalking) {
+    const painted = window.nsTalking = { number: 0, time: "0", held: 0 };
     const create = URL.createObjectURL, revoke = URL.revokeObjectURL;
     const numbers = new Map();
     URL.createObjectURL = (thing) => {
@@ -67,11 +81,26 @@ _SCRIPT = """(root) => {
         number.then((text) => {
           const [name, count] = text.split(" ");
           if (time === null || name !== "PICTURE") return;
-          paint.number = Number(count);
-          paint.time = time;
+          painted.number = Number(count);
+          painted.time = time;
         });
       }));
     };
+    let pressed = false;
+    const used = (event) => {
+      const thing = event.target, own = document.querySelector("audio[data-sound]");
+      const elsewhere = thing.tagName === "CANVAS" || (own && own.parentElement.contains(thing));
+      if (event.type === "pointerdown") pressed = !elsewhere;
+      const moves = event.type.endsWith("move");
+      if (moves ? !pressed : elsewhere || (thing.value || "").startsWith?.("CLOCK")) return;
+      painted.held += 1;
+      // A timer, whose turn comes after that of the page's even when both are late.
+      setTimeout(() => { painted.held -= 1; }, HOLD_MS);
+      if (event.type === "pointerup") pressed = false;
+    };
+    for (const name of ["pointerdown", "pointermove", "pointerup", "click", "keydown", "input", "change", "focusout"]) {
+      document.addEventListener(name, used, true);
+    }
   }
   const tick = () => {
     if (!root.isConnected) return;
@@ -79,7 +108,7 @@ _SCRIPT = """(root) => {
     line.setAttribute("x1", at);
     line.setAttribute("x2", at);
     tell();
-    setTimeout(tick, audio.paused ? 100 : 40);
+    setTimeout(tick, TICK_MS);
   };
   wave.addEventListener("click", (event) => {
     const box = wave.getBoundingClientRect();
@@ -203,6 +232,7 @@ def player(
     )
     script = _SCRIPT.replace("CLOCK", CLOCK).replace("LABEL", CLOCK_LABEL)
     script = script.replace("PICTURE", PICTURE).replace("STAMP_BYTES", str(STAMP_BYTES))
+    script = script.replace("TICK_MS", str(_TICK_MS)).replace("HOLD_MS", str(_HOLD_MS))
     script = script.replace("LOOP", json.dumps(loop)).replace("SPEED", json.dumps(speed))
     return _running(script, inner, html)
 

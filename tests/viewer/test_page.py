@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import re
 import socket
 import subprocess
 import time
@@ -24,6 +24,20 @@ WHOLE_PX = 164
 """Longest side of a picture that rests; Nerfstudio's slider goes in steps of 100 from 64."""
 MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 """Let the browser have a microphone, which beeps."""
+
+
+KEEP_PICTURES = """
+window.lastPicture = null;
+const create = URL.createObjectURL;
+URL.createObjectURL = (thing) => {
+  if (thing.type && thing.type.startsWith("image")) window.lastPicture = thing;
+  return create.call(URL, thing);
+};
+"""
+LAST_PICTURE = """async () => {
+  const bytes = window.lastPicture ? new Uint8Array(await window.lastPicture.arrayBuffer()) : [];
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +63,12 @@ def page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         # Fewer pixels: the browser draws them on the processor, again and again.
         few = {"viewport": window, "device_scale_factor": 0.5}
         with browser(folder / "profile", *MICROPHONE, **few, accept_downloads=True) as context:
+            context.add_init_script(KEEP_PICTURES)
             page = context.new_page()
             page.set_default_timeout(400_000)
             page.goto(f"http://127.0.0.1:{port}")
             page.wait_for_selector("audio[data-sound]")
-            page.wait_for_function("document.querySelector('audio').readyState >= 3")
+            page.wait_for_function("document.querySelector('audio').readyState >= 3 && window.lastPicture")
             # Whole pictures cost little then, on any machine.
             field = number_field(page, "Max res")
             field.fill(str(WHOLE_PX))
@@ -84,6 +99,12 @@ def sound(page) -> str:
     return page.evaluate("document.querySelector('audio').dataset.sound")
 
 
+def upload(page, path: Path, seconds: float) -> None:
+    """Upload noise."""
+    write_wav(path, np.random.default_rng(0).uniform(-0.5, 0.5, round(16_000 * seconds)).astype(np.float32))
+    page.locator("input[type=file]").set_input_files(path)
+
+
 def wait_for_another_sound(page, before: str) -> None:
     """Wait until the player has another sound, and the page's message is gone."""
     page.wait_for_function(f"(document.querySelector('audio') || {{dataset: {{}}}}).dataset.sound > {before}")
@@ -95,7 +116,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 200) -
     end_s = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end_s, f"{what}: not within {seconds:g} s"
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 def slider_follows(page) -> None:
@@ -110,6 +131,7 @@ def scrub(page, seconds: str) -> None:
     slider_follows(page)
     slider(page).fill(seconds)
     slider(page).press("Enter")
+    page.wait_for_function(f"Math.abs(document.querySelector('audio').currentTime - {seconds}) < 0.001")
 
 
 def tick(page, label: str, on: bool = True) -> None:
@@ -117,7 +139,63 @@ def tick(page, label: str, on: bool = True) -> None:
     page.get_by_text(label, exact=True).locator("xpath=../../..").locator("input").first.set_checked(on, force=True)
 
 
+def loop(page, on: bool) -> None:
+    tick(page, "Loop", on)
+    page.wait_for_function(f"document.querySelector('audio').loop === {json.dumps(on)}")
+
+
+def choose(page, label: str, option: str) -> None:
+    """Open a list and take one of it."""
+    row = page.locator("div", has=page.get_by_text(label, exact=True)).last.locator("xpath=..")
+    row.locator("input:visible").last.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def play(page) -> None:
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("!document.querySelector('audio').paused")
+
+
+def pause(page) -> None:
+    """Press the button and wait until sound and scrubber rest."""
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.wait_for_function("document.querySelector('audio').paused")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    slider_follows(page)
+
+
 def picture(page) -> np.ndarray:
+    """The picture that the page got last: rows, columns, BGR."""
+    import cv2
+
+    encoded = base64.b64decode(page.evaluate(LAST_PICTURE))
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+
+def whole_picture(page, accept: Callable[[np.ndarray], bool] = lambda _: True) -> np.ndarray:
+    """Wait for a picture of full size; smaller ones come first, and may stay for a while."""
+    last = []
+
+    def came() -> bool:
+        new = picture(page)
+        last[:] = [new]
+        return last[0].shape[1] == WHOLE_PX and accept(last[0])
+
+    wait_until(came, "a whole picture")
+    return last[0]
+
+
+def test_portrait_and_panel_are_on_the_page_and_the_clock_is_hidden(page) -> None:
+    for text in ("Talking portrait", "Play", "Loop", "Speed", "Upload sound or video", "Mouth close-up", "Head"):
+        assert page.get_by_text(text, exact=True).first.is_visible(), text
+    page.wait_for_function("document.querySelector('line') !== null")
+    page.get_by_text("Sound clock").wait_for(state="hidden")
+    assert page.evaluate("document.querySelector('audio').duration") == pytest.approx(5.28, abs=0.06)
+    # The empty page is much darker.
+    wait_until(lambda: screenshot(page).mean() > 60, "the portrait is drawn")
+
+
+def screenshot(page) -> np.ndarray:
     """The page without its panel, as numbers: rows, columns, BGR."""
     import cv2
 
@@ -125,50 +203,17 @@ def picture(page) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR).astype(int)
 
 
-def settled(page, other_than: np.ndarray | None = None) -> np.ndarray:
-    """The portrait once it has come to rest at its full size; the empty page is much darker."""
-    shots = [picture(page)]
-
-    def rests() -> bool:
-        shots.append(picture(page))
-        before, now = shots[-2:]
-        changed = other_than is None or np.abs(now - other_than).max() > 2
-        return now.mean() > 60 and changed and np.array_equal(now, before)
-
-    # Smaller pictures come first, and may stay for a while.
-    page.get_by_text(re.compile(rf"\b{WHOLE_PX}x\d+px")).first.wait_for()
-    wait_until(rests, "the picture came to rest" if other_than is None else "the picture changed and came to rest")
-    return shots[-1]
-
-
-def test_the_panel_is_on_the_page_and_the_clock_is_hidden(page) -> None:
-    for text in ("Talking portrait", "Play", "Loop", "Speed", "Upload sound or video", "Mouth close-up", "Head"):
-        assert page.get_by_text(text, exact=True).first.is_visible(), text
-    page.wait_for_function("document.querySelector('line') !== null")
-    page.get_by_text("Sound clock").wait_for(state="hidden")
-    assert page.evaluate("document.querySelector('audio').duration") == pytest.approx(5.28, abs=0.06)
-
-
-def test_playing_moves_scrubber_and_picture_and_pausing_stops_them(page) -> None:
-    before = settled(page)
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("document.querySelector('audio').currentTime > 1")
-    # In the page itself: the sound may be over before a click arrives. The button is pressed below, in a loop.
-    page.evaluate("document.querySelector('audio').pause()")
-    stopped_s = heard_s(page)
-    page.get_by_role("button", name="Play", exact=True).wait_for()
+def test_the_picture_is_that_of_the_instant_which_scrubber_and_waveform_choose(page) -> None:
+    free = whole_picture(page)
+    choose(page, "Head", "as in the clip")
+    early = whole_picture(page, lambda now: np.abs(now - free).max() > 10)
+    wave = page.locator("svg[viewBox='0 0 100 40']")
+    wave.click(position={"x": wave.bounding_box()["width"] * 0.4 / 5.28, "y": 10})
+    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 0.4) < 0.05")
     slider_follows(page)
-    settled(page, other_than=before)
-    assert heard_s(page) == stopped_s
-
-
-def test_the_waveform_and_the_scrubber_move_the_sound(page) -> None:
-    box = page.locator("svg[viewBox='0 0 100 40']").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 2.64) < 0.1")
-    slider_follows(page)
-    scrub(page, "1.24")
-    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 1.24) < 0.001")
+    whole_picture(page, lambda now: np.abs(now - early).max() > 10)
+    scrub(page, "0")
+    whole_picture(page, lambda now: np.array_equal(now, early))
 
 
 COUNT_ROUNDS = """() => {
@@ -185,63 +230,71 @@ COUNT_ROUNDS = """() => {
 
 
 def test_a_loop_takes_sound_scrubber_and_picture_round_until_it_is_paused(page) -> None:
-    scrub(page, "4.8")
-    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 4.8) < 0.001")
-    late = settled(page)
+    loop(page, True)
+    scrub(page, "4.4")
     page.evaluate(COUNT_ROUNDS)
-    # One right after the other, when nobody but the page can know yet that the sound plays.
-    page.get_by_role("button", name="Play", exact=True).click()
-    tick(page, "Loop")
+    play(page)
     page.wait_for_function("window.rounds >= 1")
     wait_until(lambda: float(slider(page).input_value()) < 4, "the scrubber went round")
-    wait_until(lambda: np.abs(picture(page) - late).max() > 2, "the picture went round")
+    wait_until(lambda: picture(page).shape[1] < WHOLE_PX, "pictures are small while sound plays")
     page.wait_for_function("window.rounds >= 2")
-    page.get_by_role("button", name="Pause", exact=True).click()
-    page.wait_for_function("document.querySelector('audio').paused")
-    page.get_by_role("button", name="Play", exact=True).wait_for()
-    slider_follows(page)
-    tick(page, "Loop", on=False)
-    page.wait_for_function("!document.querySelector('audio').loop")
+    pause(page)
+    whole_picture(page)
+
+
+def test_whatever_is_clicked_while_sound_plays_arrives(page) -> None:
+    loop(page, True)
+    play(page)
+    for _ in range(8):
+        loop(page, False)
+        loop(page, True)
+    page.wait_for_function("!document.querySelector('audio').paused")
+    page.get_by_role("button", name="Pause", exact=True).wait_for()
+    pause(page)
 
 
 def test_a_sound_that_is_over_starts_again_when_it_is_to_loop(page) -> None:
+    loop(page, False)
     scrub(page, "5")
-    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 5) < 0.001")
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("document.querySelector('audio').ended")
-    tick(page, "Loop")
+    loop(page, True)
     page.wait_for_function("!document.querySelector('audio').paused")
     page.get_by_role("button", name="Pause", exact=True).wait_for()
+    pause(page)
 
 
-def test_another_sound_rests_at_its_start_and_keeps_the_loop(page, tmp_path: Path) -> None:
-    assert page.evaluate("!document.querySelector('audio').paused"), "the test before leaves a loop that plays"
-    write_wav(tmp_path / "other.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 32_000).astype(np.float32))
-    page.locator("input[type=file]").set_input_files(tmp_path / "other.wav")
+def test_another_sound_rests_at_its_start_and_keeps_loop_and_speed(page, tmp_path: Path) -> None:
+    loop(page, True)
+    choose(page, "Speed", "2")
+    page.wait_for_function("document.querySelector('audio').playbackRate === 2")
+    play(page)
+    before = sound(page)
+    upload(page, tmp_path / "other.wav", seconds=2)
+    wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 2) < 0.06")
     page.get_by_role("button", name="Play", exact=True).wait_for()
-    assert page.evaluate("document.querySelector('audio').paused && document.querySelector('audio').loop")
+    assert page.evaluate(
+        "(({ paused, loop, playbackRate }) => [paused, loop, playbackRate])(document.querySelector('audio'))"
+    ) == [True, True, 2]
     slider_follows(page)
-    tick(page, "Loop", on=False)
-    page.wait_for_function("!document.querySelector('audio').loop")
 
 
 def test_the_page_tells_when_it_painted_a_picture(page) -> None:
-    tick(page, "Loop")
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("window.nsTalkingPaint.number > 0")
-    first = page.evaluate("window.nsTalkingPaint.number")
-    page.wait_for_function(f"window.nsTalkingPaint.number > {first}")
-    assert 0 <= float(page.evaluate("window.nsTalkingPaint.time")) <= 2.1
-    page.get_by_role("button", name="Pause", exact=True).click()
-    page.get_by_role("button", name="Play", exact=True).wait_for()
-    tick(page, "Loop", on=False)
+    loop(page, True)
+    play(page)
+    page.wait_for_function("window.nsTalking.number > 0")
+    first = page.evaluate("window.nsTalking.number")
+    page.wait_for_function(f"window.nsTalking.number > {first}")
+    assert (
+        0 <= float(page.evaluate("window.nsTalking.time")) <= page.evaluate("document.querySelector('audio').duration")
+    )
+    pause(page)
 
 
 def test_an_upload_drives_the_page_and_what_is_no_sound_is_explained(page, tmp_path: Path) -> None:
-    write_wav(tmp_path / "one second <b>.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32))
     before = sound(page)
-    page.locator("input[type=file]").set_input_files(tmp_path / "one second <b>.wav")
+    upload(page, tmp_path / "one second <b>.wav", seconds=1)
     wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 1) < 0.06")
     page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'one_second_b.wav')")
@@ -251,18 +304,9 @@ def test_an_upload_drives_the_page_and_what_is_no_sound_is_explained(page, tmp_p
 
 
 def test_a_plain_background_is_shown(page) -> None:
-    before = settled(page)
+    before = whole_picture(page)
     tick(page, "Plain background")
-    wait_until(lambda: np.abs(picture(page) - before).mean() > 1, "the background changed")
-
-
-def test_speed_and_loop_reach_the_sound(page) -> None:
-    row = page.locator("div", has=page.get_by_text("Speed", exact=True)).last.locator("xpath=..")
-    row.locator("input:visible").last.click()
-    page.get_by_role("option", name="2", exact=True).click()
-    page.wait_for_function("document.querySelector('audio').playbackRate === 2")
-    tick(page, "Loop")
-    page.wait_for_function("document.querySelector('audio').loop")
+    whole_picture(page, lambda now: np.abs(now - before).mean() > 1)
 
 
 def test_the_microphone_drives_the_page(page) -> None:
@@ -273,15 +317,13 @@ def test_the_microphone_drives_the_page(page) -> None:
     page.get_by_role("button", name="Stop recording").click()
     wait_for_another_sound(page, before)
     page.wait_for_function("Array.from(document.querySelectorAll('input')).some(i => i.value == 'microphone.wav')")
-    wait_for_another_sound(page, before)
     page.wait_for_function("document.querySelector('audio').duration > 0.5")
     assert page.evaluate("document.querySelector('audio').duration") < 60
 
 
 def test_what_is_heard_can_be_taken_along_as_mp4_and_as_a_path(page, tmp_path: Path) -> None:
-    write_wav(tmp_path / "short.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 6_400).astype(np.float32))
     before = sound(page)
-    page.locator("input[type=file]").set_input_files(tmp_path / "short.wav")
+    upload(page, tmp_path / "short.wav", seconds=0.4)
     wait_for_another_sound(page, before)
     page.wait_for_function("Math.abs(document.querySelector('audio').duration - 0.4) < 0.06")
     with page.expect_download(timeout=400_000) as path:

@@ -23,7 +23,7 @@ def test_a_clock_that_plays_goes_on_between_reports_and_one_that_rests_does_not(
 def test_a_browser_that_has_gone_is_not_waited_for() -> None:
     playback = Playback(1000.0)
     playback.report(2.0, True, now_s=0.0)
-    assert playback.time_s(500.0) == pytest.approx(3.0)
+    assert playback.time_s(500.0) == pytest.approx(5.0)
 
 
 def test_time_stays_in_the_sound_and_starts_again_in_a_loop() -> None:

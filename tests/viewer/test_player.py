@@ -31,7 +31,7 @@ def test_a_player_holds_sound_waveform_and_script(html: bool) -> None:
     assert 'data-seconds="3.200"' in page and 'data-sound="7"' in page
     assert page.count("M") >= 3
     assert "audio.loop = true" in page and "audio.playbackRate = 0.5" in page
-    for word in ("LOOP", "SPEED", "CLOCK", "PICTURE", "STAMP_BYTES"):
+    for word in ("LOOP", "SPEED", "CLOCK", "PICTURE", "STAMP_BYTES", "TICK_MS", "HOLD_MS"):
         assert word not in page
     assert ("onerror=" in page) == html and ("ref={" in page) != html
     if html:
@@ -50,7 +50,7 @@ def test_a_command_says_all_that_a_browser_needs(html: bool) -> None:
 
 def test_reports_of_the_clock_are_read() -> None:
     assert parse_tick(f"{CLOCK} 3 1.240 playing 17 1.120") == Tick(3, 1.24, True, 17, 1.12)
-    assert parse_tick(f"{CLOCK} 3 1.240 ended 0 0") == Tick(3, 1.24, False, 0, 0.0)
+    assert parse_tick(f"{CLOCK} 3 1.240 ended 0 0 ") == Tick(3, 1.24, False, 0, 0.0)
 
 
 @pytest.mark.parametrize(
