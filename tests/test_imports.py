@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "ns_talking"
 MAY_IMPORT = {
     "scripts": {"*"},
     "demo": {"data.format", "data.landmarks", "data.subject", "audio"},
-    "process": {"audio", "data.face_axes", "data.format", "data.landmarks", "metrics"},
+    "process": {"audio", "data.face_axes", "data.face_classes", "data.format", "data.landmarks", "metrics"},
     "export": {"methods.base", "fields", "data"},
     "doctor": {"audio", "data", "dataparsers", "driving", "metrics", "pipelines", "process"},
     "evaluation": {"audio", "data", "driving", "metrics", "pipelines", "process", "provenance", "rendering"},

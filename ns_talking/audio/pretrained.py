@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ns_talking.utils.model_files import ModelFile, Progress, find_file, installed_file
-from ns_talking.utils.optional import require
+from ns_talking.utils.pretrained_network import load_network
 
 _CONFIG = "config.json"
 
@@ -94,37 +91,10 @@ class PretrainedModel:
             ValueError: When the weights do not fill the architecture, which would leave random numbers in it.
         """
         config, weights = self.find(models, progress)
-        transformers = require("transformers", extra=None, purpose="The speech model")
-        architecture = getattr(transformers, self.architecture)
-        with _quiet():
-            # `local_files_only` keeps the hub's client, and with it its telemetry, from the network.
-            network, report = architecture.from_pretrained(
-                str(weights.parent),
-                config=transformers.AutoConfig.from_pretrained(str(config.parent), local_files_only=True),
-                use_safetensors=self.weights.endswith(".safetensors"),
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        missing = sorted(report["missing_keys"])
-        if missing or report["mismatched_keys"]:
-            odd = missing[0] if missing else sorted(map(str, report["mismatched_keys"]))[0]
-            raise ValueError(
-                f"{weights} does not fill the model {self.architecture} of {config}: {odd!r} is missing or has another "
-                f"shape. Delete both files and get them again from {self.files[1].url}"
-            )
-        return network.float().eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' bars and its list of unused weights off the console."""
-    logging = importlib.import_module("transformers.utils.logging")
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+        return load_network(
+            self.architecture,
+            config,
+            weights,
+            "The speech model",
+            f"Delete both files and get them again from {self.files[1].url}",
+        )

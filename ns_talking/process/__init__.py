@@ -6,6 +6,7 @@ STEPS: dict[str, str] = {
     "landmarks": "ns_talking.process.landmarks:LandmarksStep",
     "head_pose": "ns_talking.process.head_pose:HeadPoseStep",
     "parsing": "ns_talking.process.parsing:ParsingStep",
+    "face_classes": "ns_talking.process.face_classes:FaceClassesStep",
     "background": "ns_talking.process.background:BackgroundStep",
     "torso": "ns_talking.process.torso:TorsoStep",
     "blink": "ns_talking.process.blink:BlinkStep",

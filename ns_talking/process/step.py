@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from ns_talking.data.format import FRAME_RATE_HZ
+from ns_talking.data.format import CLASSES, FRAME_RATE_HZ
 from ns_talking.utils.files import atomic_path
 
 FPS = FRAME_RATE_HZ
@@ -40,6 +40,8 @@ class ProcessSettings:
     """Folder with model files, searched before `NS_TALKING_MODELS` and the cache."""
     parsing: str = "auto"
     """Name of the parsing backend; `auto` takes the best one whose model is there."""
+    face_parser: Path | None = None
+    """Folder of a network that tells the classes of the face; None leaves them to the landmarks."""
     audio_features: tuple[str, ...] = ("mel",)
     """Names of the audio features to extract."""
     held_out: float = 1 / 11
@@ -94,6 +96,11 @@ class Workspace:
     def parsing(self) -> Path:
         """Folder of the parsing maps, `000000.png` and so on, one `Region` value a pixel."""
         return self.folder / "parsing"
+
+    @property
+    def classes(self) -> Path:
+        """Folder of a face parser's classes, `000000.png` and so on, one `FaceClass` value a pixel."""
+        return self.folder / CLASSES
 
     @property
     def torso(self) -> Path:

@@ -14,6 +14,7 @@ from rich.text import Text
 from ns_talking.audio.extractors import AUTO, at_hand, feature_extractor
 from ns_talking.data.format import SUBJECT
 from ns_talking.data.subject import write_subject
+from ns_talking.process.face_parser import parser_files
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.person_masks import PARSERS
 from ns_talking.process.runner import RunResult, StepResult, run_steps
@@ -50,6 +51,9 @@ class Process:
     """Landmark detector: `mediapipe` or `face-alignment`."""
     parsing: str = "auto"
     """Parsing backend; `auto` takes the best one whose model is there."""
+    face_parser: Path | None = None
+    """Folder with a face parser of transformers, such as jonathandinu/face-parsing (config.json, model.safetensors),
+    for the eleven classes that ssp-nerf learns from; seconds a frame without a GPU. Left out, landmarks draw them."""
     audio_features: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("auto",)
     """Audio features to extract: mel, hubert, wav2vec2, whisper. `auto` takes mel, which needs no model, and hubert
     where its model is installed already; naming hubert downloads it (1.3 GB)."""
@@ -116,6 +120,8 @@ class Process:
             raise ValueError(f"--focal {self.focal:g} is not a focal length; give px, about 1.7 times --size.")
         if self.models is not None and not self.models.expanduser().is_dir():
             raise FileNotFoundError(f"--models {self.models} is no folder.")
+        if self.face_parser is not None:
+            parser_files(self.face_parser.expanduser())
         # Names are looked up now, so that a slip of the pen does not cost the minutes before the step that needs it.
         lookup(LANDMARKS, self.landmarks, "landmark detectors")
         for name in self.audio_features:
@@ -134,6 +140,7 @@ class Process:
             landmarks=self.landmarks,
             models=self.models,
             parsing=self.parsing,
+            face_parser=None if self.face_parser is None else self.face_parser.expanduser(),
             audio_features=at_hand(self.audio_features, self.models),
             allow_silent=self.allow_silent,
         )
