@@ -61,22 +61,27 @@ def mean_face(subject: Subject, torsos: tuple[Torso, ...]) -> Iterator[dict[Tors
     """Give the mean of the training faces, aligned by the landmarks that expressions leave in place."""
     own_torso_only("mean-face", torsos)
     train = subject.train
-    points = rigid_points(train)
+    points = RigidPoints(train)
     rows = range(0, len(train), _MEAN_STRIDE)
     reference = points[train.frames[len(train) // 2].index]
     mean = np.zeros((train.height, train.width, 3), dtype=np.float32)
     for row in rows:
         mean += warped(train.frame(row).image, points[train.frames[row].index], reference) / len(rows)
-    for source in subject.sources:
+    for source in subject.sources.tolist():
         yield {"own": _bytes(warped(mean, reference, points[source]))}
 
 
-def rigid_points(dataset: PortraitDataset) -> Float[np.ndarray, "frames points 2"]:
-    """Give the landmarks that expressions leave in place, of all frames of the clip, in px of the working size."""
-    portrait = dataset.portrait
-    layout = scheme(portrait.landmark_scheme)
-    stable = np.setdiff1d(np.arange(layout.num_points), np.concatenate([layout.movable, layout.jaw]))
-    return portrait.landmarks[:, stable, :2] * np.array([dataset.width / portrait.width] * 2)
+class RigidPoints:
+    """The landmarks that expressions leave in place, of any frame of the clip, in px of the working size."""
+
+    def __init__(self, dataset: PortraitDataset) -> None:
+        self._portrait = dataset.portrait
+        layout = scheme(self._portrait.landmark_scheme)
+        self._stable = np.setdiff1d(np.arange(layout.num_points), np.concatenate([layout.movable, layout.jaw]))
+        self._scale = dataset.width / self._portrait.width
+
+    def __getitem__(self, frame: int) -> Float[np.ndarray, "points 2"]:
+        return self._portrait.landmarks[frame, self._stable, :2].astype(np.float64) * self._scale
 
 
 def warped(

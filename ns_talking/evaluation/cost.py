@@ -17,6 +17,7 @@ from ns_talking.evaluation.subject import Subject
 from ns_talking.metrics.base import Figure
 from ns_talking.pipelines.guard import TRAINING_RECORD
 
+_TIMED_S = 60.0
 FIGURES: tuple[Figure, ...] = (
     Figure("fps_render", "frames/s, rendering", "1/s", "higher", "Frames per second of rendering alone."),
     Figure("fps_total", "frames/s, all", "1/s", "higher", "With extraction of features and writing of the mp4."),
@@ -93,14 +94,15 @@ def training_minutes(config_path: Path) -> tuple[float | None, str]:
 
 
 def _extraction_s(subject: Subject, sound: Path | None) -> float:
-    """Time the extraction of features for a sound as long as the measured frames."""
+    """Time the extraction of features for a sound as long as the measured frames; of more than a minute, the first."""
     features = subject.pipeline.clip_track.features
     if sound is None:
         raise ValueError("the sound of the frames is not known.")
-    start_s, duration_s = float(subject.indices[0] / subject.fps), len(subject) / subject.fps
+    start_s, whole_s = float(subject.indices[0] / subject.fps), len(subject) / subject.fps
+    duration_s = min(whole_s, _TIMED_S)
     with tempfile.TemporaryDirectory(prefix="ns-talking-", ignore_cleanup_errors=True) as folder:
         part = Path(folder) / "part.wav"
         write_wav(part, read_audio(sound, start_s=start_s, duration_s=duration_s))
         began_s = time.perf_counter()
         extract_features(features.name, part, Path(folder) / "features.npy")
-        return time.perf_counter() - began_s
+        return (time.perf_counter() - began_s) * whole_s / duration_s

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -40,8 +40,8 @@ class FaceFinder:
 class FaceTable:
     """Faces of the real frames on disk: found once, compared with every row, at constant memory."""
 
-    def __init__(self, points: np.ndarray, shapes: np.ndarray) -> None:
-        self._points, self._shapes = points, shapes
+    def __init__(self, points: Path, shapes: Path) -> None:
+        self._paths = points, shapes
 
     @classmethod
     def find(cls, folder: Path, images: Iterable[Image], count: int, num_points: int, finder: FaceFinder) -> FaceTable:
@@ -57,30 +57,39 @@ class FaceTable:
         paths = folder / "points.npy", folder / "shapes.npy"
         wanted = (count, num_points, 3), (count, _NUM_SHAPES)
         if not all(_holds(path, shape) for path, shape in zip(paths, wanted, strict=True)):
-            with atomic_path(paths[0]) as first, atomic_path(paths[1]) as second:
-                points, shapes = _table(first, wanted[0]), _table(second, wanted[1])
-                for number, image in enumerate(images):
+            with (
+                atomic_path(paths[0]) as first,
+                atomic_path(paths[1]) as second,
+                first.open("wb") as points,
+                second.open("wb") as shapes,
+            ):
+                _begin(points, wanted[0])
+                _begin(shapes, wanted[1])
+                for image in images:
                     face = finder.look(image)
-                    points[number] = np.nan if face.points is None else face.points
-                    shapes[number] = np.nan if face.blendshapes is None else face.blendshapes
-                del points, shapes
-        return cls(*(read_array(path, mapped=True) for path in paths))
+                    _append(points, face.points, wanted[0][1:])
+                    _append(shapes, face.blendshapes, wanted[1][1:])
+        return cls(*paths)
 
     def picture(self, number: int, image: Image) -> Picture:
         """Give a real frame with its face."""
-        points, shapes = np.array(self._points[number]), np.array(self._shapes[number])
+        # Mapped anew for every frame: the pages of one map would stay, and add up over the frames.
+        points, shapes = (np.array(read_array(path, mapped=True)[number]) for path in self._paths)
         if np.isnan(points).any():
             return Picture(image, None)
         return Picture(image, points, None if np.isnan(shapes).any() else shapes)
 
 
-def _table(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        # On a full disk, writing to a map kills the process; asking for the room first is an error.
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return table
+def _begin(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def _append(file: BinaryIO, values: np.ndarray | None, shape: tuple[int, ...]) -> None:
+    """Write the next row; what is not known is NaN."""
+    row = np.full(shape, np.nan, dtype="<f4")
+    if values is not None:
+        row[:] = values
+    file.write(row.tobytes())
 
 
 def _holds(path: Path, shape: tuple[int, ...]) -> bool:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from ns_talking.evaluation.baseline_rows import rigid_points, warped
+from ns_talking.evaluation.baseline_rows import RigidPoints, warped
 from ns_talking.evaluation.subject import Image, Subject
 from ns_talking.metrics.base import MeasuredFrame
 from ns_talking.utils.video import VideoWriter, read_frames
@@ -47,7 +47,7 @@ class RowPictures(AbstractContextManager["RowPictures"]):
             mark: Says what of it is synthetic.
         """
         self._subject = subject
-        self._points = rigid_points(subject.test)
+        self._points = RigidPoints(subject.test)
         self._reference = self._points[int(subject.sources[len(subject) // 2])]
         width, height = subject.size
         self._error = np.zeros((height, width))

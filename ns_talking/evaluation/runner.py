@@ -36,7 +36,7 @@ from ns_talking.pipelines.origin import portrait_origin
 from ns_talking.process.landmark_detectors import LandmarkDetector
 from ns_talking.process.models import MODELS, find_model, installed_model
 from ns_talking.provenance.marking import Mark, make_mark
-from ns_talking.utils.files import atomic_path, write_json
+from ns_talking.utils.files import atomic_path, sha256, write_json
 from ns_talking.utils.images import write_image
 from ns_talking.utils.progress import CONSOLE, progress
 from ns_talking.utils.registry import lookup
@@ -159,7 +159,7 @@ class Evaluation:
         real = None
         for base, names in passes.items():
             records: dict[Torso, tuple[str, str]] = {name.torso: self._names(name, what) for name in names}
-            key = self._fingerprint(subject, base, records)
+            key = self._fingerprint(subject, base, records, sound)
             kept = (
                 None
                 if self._options.overwrite
@@ -283,7 +283,9 @@ class Evaluation:
 
             return FaceTable.find(folder, images(), len(subject), self._layout.num_points, self._finder)
 
-    def _fingerprint(self, subject: Subject, base: str, records: dict[Torso, tuple[str, str]]) -> str:
+    def _fingerprint(
+        self, subject: Subject, base: str, records: dict[Torso, tuple[str, str]], sound: Path | None
+    ) -> str:
         """Name everything that a row's figures depend on."""
         checkpoint = sorted((self._config_path.parent / "nerfstudio_models").glob("step-*.ckpt"))[-1]
         state = checkpoint.stat()
@@ -291,6 +293,7 @@ class Evaluation:
         content = [
             _VERSION,
             base,
+            None if sound is None else sha256(sound),
             sorted(name for name, _ in records.values()),
             self._protocol.metrics,
             [checkpoint.name, state.st_size, state.st_mtime_ns],

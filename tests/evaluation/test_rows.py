@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ns_talking.audio.io import write_wav
+from ns_talking.data.face_boxes import face_boxes
 from ns_talking.evaluation import ROWS
 from ns_talking.evaluation.subject import Subject, free_background, head_mask
 from ns_talking.pipelines.portrait import PortraitPipeline
@@ -59,6 +60,15 @@ def test_the_nearest_frame_of_a_training_frame_is_itself(pipeline: PortraitPipel
     for name in ("nearest-pose", "nearest-sound"):
         found = [image["own"] for image in lookup(ROWS, name, "rows")(subject, ("own",))]
         np.testing.assert_array_equal(found, list(subject.real_images()))
+
+
+def test_mouths_are_found_in_parts_and_once_for_a_frame_that_comes_again(
+    subject: Subject, pipeline: PortraitPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = np.array([13, 12, 14, 13, 15, 12])
+    whole = face_boxes(subject.test.portrait, sources.tolist(), *subject.size).mouth
+    monkeypatch.setattr("ns_talking.evaluation.subject._FRAMES_AT_ONCE", 3)
+    np.testing.assert_array_equal(Subject(pipeline, subject.track, np.arange(6), sources).mouths(), whole)
 
 
 def test_background_keeps_away_from_the_person(subject: Subject) -> None:

@@ -76,6 +76,20 @@ def test_a_row_that_is_done_is_not_measured_again(evaluate: Run, make_detector: 
     assert fourth.num_images == 8 * 3
 
 
+def test_another_sound_of_the_same_name_and_length_is_measured_again(
+    evaluate: Run, make_detector: Callable, tmp_path: Path
+) -> None:
+    chosen = replace(read_protocol("cross-driven"), metrics=("silence",), rows=(RowName("model"),))
+    counts = []
+    for seed in (0, 0, 1):
+        samples = np.random.default_rng(seed).uniform(-0.5, 0.5, 8000).astype(np.float32)
+        write_wav(tmp_path / "a.wav", samples)
+        detector = make_detector()
+        evaluate(chosen, detector, sounds=(tmp_path / "a.wav",))
+        counts.append(detector.num_images)
+    assert counts[1] == 0 and counts[2] > 0
+
+
 def test_other_metrics_are_measured_again(evaluate: Run, make_detector: Callable) -> None:
     evaluate(protocol("model", metrics=("psnr",)))
     detector = make_detector()

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from planted import LAYOUT, PlantedClip, by_images, by_landmarks, measured
+from planted import BLANK, LAYOUT, PlantedClip, by_images, by_landmarks, measured
 
 from ns_talking.audio.io import read_audio, write_wav
+from ns_talking.data.format import HEAD_REGIONS
 from ns_talking.data.landmarks import aperture
-from ns_talking.metrics.aperture import Aperture, windowed_lags
+from ns_talking.demo.head import HeadRenderer
+from ns_talking.demo.identity import identity
+from ns_talking.metrics.action_units import BlendshapeError
+from ns_talking.metrics.aperture import Aperture, Eyes, windowed_lags
+from ns_talking.metrics.base import MeasuredFrame, Picture
 from ns_talking.metrics.closures import ClosureDepth, find_closures
 from ns_talking.metrics.identity import Likeness
-from ns_talking.metrics.image import Psnr
+from ns_talking.metrics.image import MsSsim, Psnr, RegionMean, Ssim
 from ns_talking.metrics.landmark_distance import Lmd
 from ns_talking.metrics.lip_sound import LipSound
 from ns_talking.metrics.silence import SilenceStability, silent_frames
@@ -174,6 +180,62 @@ def test_centred_landmark_distance_ignores_where_the_head_is(clip: PlantedClip) 
     found = measured(Lmd(clip.context), by_landmarks(moved, real)).values
     assert found["lmd"] == pytest.approx(0, abs=1e-9)
     assert found["lmd_placed"] == pytest.approx(5)
+
+
+@pytest.mark.parametrize("moved_px", [0.5, 3.0])
+def test_landmark_distance_is_that_of_the_lips_shape(clip: PlantedClip, moved_px: float) -> None:
+    real = clip.points(clip.aperture)
+    rendered = real.copy()
+    # Half of the 20 lip landmarks go up, half go down: their mean stays, and each is as far off.
+    lips = LAYOUT.ibug68[48:68]
+    rendered[:, lips[::2], 1] += moved_px
+    rendered[:, lips[1::2], 1] -= moved_px
+    found = measured(Lmd(clip.context), by_landmarks(rendered, real)).values
+    assert found["lmd"] == pytest.approx(moved_px) and found["lmd_placed"] == pytest.approx(moved_px)
+
+
+def test_blinks_that_are_half_as_deep_are_found(clip: PlantedClip) -> None:
+    real, other = clip.points(clip.aperture), replace(clip, blink=np.zeros_like(clip.blink)).points(clip.aperture)
+    # Landmarks move along straight lines as the lids close, so that half way there is half a blink.
+    half, open_eyes = (real + other) / 2, other
+    found = measured(Eyes(clip.context), by_landmarks(half, real)).values
+    assert found["eyes"] > 0.98
+    assert found["eyes_spread"] == pytest.approx(0.5, abs=0.08)
+    assert measured(Eyes(clip.context), by_landmarks(open_eyes, real)).values["eyes_spread"] < 0.2
+
+
+def test_blendshapes_that_are_off_are_found(clip: PlantedClip) -> None:
+    shapes = np.zeros(52)
+    shapes[[25, 30]] = 0.5
+    points = clip.points(clip.aperture[:8])
+    frames = [
+        MeasuredFrame(number, number, Picture(BLANK, each, shapes), Picture(BLANK, each, 0 * shapes))
+        for number, each in enumerate(points)
+    ]
+    found = measured(BlendshapeError(clip.context), frames).values
+    assert found == {"blendshapes_lower": pytest.approx(0.5), "blendshapes_upper": 0}
+
+
+@pytest.mark.parametrize("metric", [Ssim, MsSsim])
+def test_structure_is_lost_where_it_was_blurred_and_by_how_much(clip: PlantedClip, metric: type[RegionMean]) -> None:
+    renderer = HeadRenderer(identity("ada"), 256)
+    image, parsing, _, _ = renderer.frame(0.05, 1.0, 0.0, clip.poses[0])
+    head = np.isin(parsing, HEAD_REGIONS)
+    rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
+    x, y = int(columns.mean()), int(rows.mean())
+    box, points = np.array([x - 24, y, x + 24, y + 48]), clip.points(clip.aperture[:1])[0]
+    found = []
+    for sigma in (0.0, 1.0, 3.0):
+        wrong = image.copy()
+        if sigma:
+            wrong[y : y + 48, x - 24 : x + 24] = cv2.GaussianBlur(image, (0, 0), sigma)[y : y + 48, x - 24 : x + 24]
+        frame = MeasuredFrame(0, 0, Picture(wrong, points), Picture(image, points), head, box, ~head)
+        found.append(list(measured(metric(clip.context), [frame]).values.values()))
+    assert found[0] == pytest.approx([1.0, 1.0, 1.0], abs=1e-6)
+    for sharper, softer in zip(found[:-1], found[1:], strict=True):
+        assert all(after < before for before, after in zip(sharper, softer, strict=True))
+    # Mouth, head, whole frame: the smaller the region, the more of it is blurred.
+    assert found[2][2] < found[2][1] < found[2][0]
 
 
 def test_a_frame_without_a_face_leaves_the_figures_of_the_others(clip: PlantedClip) -> None:

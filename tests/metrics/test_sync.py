@@ -10,6 +10,9 @@ import pytest
 import torch
 from planted import SIZE_PX, PlantedClip, by_images, measured
 
+from ns_talking.audio.io import write_wav
+from ns_talking.metrics import sync
+from ns_talking.metrics.base import MeasuredFrame, Picture
 from ns_talking.metrics.mfcc import mfcc
 from ns_talking.metrics.sync import MOST_LAG, LagDistances, Sync, crop_face
 from ns_talking.metrics.syncnet import SyncNet, load_syncnet
@@ -101,6 +104,40 @@ def test_random_weights_score_every_window_and_hear_nothing(clip: PlantedClip, w
     assert set(found.values) == {"lse_c", "lse_d", "sync_offset"}
     assert found.notes["lse_c"].startswith("26 windows")
     assert found.values["lse_c"] >= 0 and found.values["lse_d"] > 0
+
+
+@pytest.mark.parametrize("lag", [-5, 0, 4])
+def test_pictures_that_are_late_are_found_to_the_frame(
+    clip: PlantedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lag: int
+) -> None:
+    """A network that hears loudness and sees brightness finds frames whose brightness is the loudness, moved."""
+    count, steps = 150, 4
+    loudness = np.random.default_rng(0).uniform(0.02, 0.9, count + 40).round(2)
+    samples = np.repeat(loudness[20:-20], 640) * np.sin(np.arange(count * 640))
+    write_wav(tmp_path / "steps.wav", samples.astype(np.float32))
+    heard = mfcc([samples])[:, 0]
+    low, high = heard.min(), heard.max()
+
+    class Network:
+        def embed_sound(self, coefficients: torch.Tensor) -> torch.Tensor:
+            # The step in the middle of each of the five frames.
+            return (coefficients[:, 0, 1::steps] - low) / (high - low)
+
+        def embed_face(self, faces: torch.Tensor) -> torch.Tensor:
+            return faces[:, :, 80:140, 80:140].mean(dim=(2, 3, 4)) / 255
+
+    monkeypatch.setattr(sync, "load_syncnet", lambda path, device: Network())
+    level = (heard[1::steps] - low) / (high - low)
+    level = np.pad(level, (20, 40), mode="reflect")
+    points = clip.points(clip.aperture[:1])[0]
+    context = dataclasses.replace(clip.context, sound=tmp_path / "steps.wav", weights=lambda name: tmp_path / name)
+    frames = [
+        MeasuredFrame(k, k, Picture(np.full((64, 64, 3), round(255 * level[20 + k - lag]), np.uint8), points))
+        for k in range(count)
+    ]
+    found = measured(Sync(context), frames).values
+    assert found["sync_offset"] == lag
+    assert found["lse_d"] < 0.1 < found["lse_c"]
 
 
 def test_too_few_frames_are_a_reason(clip: PlantedClip, weights: Path) -> None:
