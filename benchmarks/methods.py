@@ -42,6 +42,7 @@ from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.rendering.occupancy import OccupancyGrid, OccupancyGridConfig
 from ns_talking.rendering.rays import Rays
 from ns_talking.rendering.volume import render_folded, render_visible, render_volume, sample_occupied
+from ns_talking.utils.halves import share_threads
 
 SIZES = (128, 256, 512)
 MAX_SAMPLES = 16
@@ -197,4 +198,7 @@ def makers(kind: str, device: str) -> list[Callable[[], Case]]:
 
 if __name__ == "__main__":
     options = timing.arguments(__doc__, ("step", "frame"))
+    if options.device == "cpu":
+        # As every pipeline of these methods does.
+        share_threads()
     timing.run([make for kind in options.only for make in makers(kind, options.device)], options)
