@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,15 +74,27 @@ def write_wav(path: Path, samples: Float[np.ndarray, " samples"], sample_rate: i
     Raises:
         ValueError: When the samples are not one channel of finite numbers.
     """
-    samples = np.asarray(samples)
-    if samples.ndim != 1 or not np.isfinite(samples).all():
-        raise ValueError(
-            f"A wav file is written from one channel of finite samples, found shape {samples.shape}"
-            f"{'' if np.isfinite(samples).all() else ' with NaN or infinity'}. Average the channels first."
-        )
-    integers = np.clip(np.round(samples.astype(np.float64) * 32768), -32768, 32767).astype("<i2")
+    write_wav_blocks(path, [samples], sample_rate)
+
+
+def write_wav_blocks(
+    path: Path, blocks: Iterable[Float[np.ndarray, " samples"]], sample_rate: int = SAMPLE_RATE_HZ
+) -> None:
+    """Write blocks one behind the other, as `write_wav` does, at constant memory.
+
+    Raises:
+        ValueError: When a block is not one channel of finite numbers.
+    """
     with atomic_path(Path(path)) as temporary, wave.open(str(temporary), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(sample_rate)
-        file.writeframes(integers.tobytes())
+        for block in blocks:
+            samples = np.asarray(block)
+            if samples.ndim != 1 or not np.isfinite(samples).all():
+                raise ValueError(
+                    f"A wav file is written from one channel of finite samples, found shape {samples.shape}"
+                    f"{'' if np.isfinite(samples).all() else ' with NaN or infinity'}. Average the channels first."
+                )
+            integers = np.clip(np.round(samples.astype(np.float64) * 32768), -32768, 32767).astype("<i2")
+            file.writeframesraw(integers.tobytes())

@@ -18,6 +18,7 @@ from ns_talking.data.landmarks import eye_opening
 from ns_talking.process.frame_pool import layout_of
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.mapped import measured
 
 EYE_BLINK_BLENDSHAPES = (9, 10)
 """`eyeBlinkLeft` and `eyeBlinkRight` in MediaPipe's list of 52."""
@@ -46,9 +47,9 @@ class BlinkStep:
 
     def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
         """Do the step."""
-        landmarks = np.load(workspace.landmarks, allow_pickle=False)
-        clip = workspace.clip()
-        opening = eye_opening(landmarks.astype(np.float64), layout_of(landmarks))
+        landmarks = np.load(workspace.landmarks, mmap_mode="r", allow_pickle=False)
+        clip, layout = workspace.clip(), layout_of(landmarks)
+        opening = measured(landmarks, lambda part: eye_opening(part, layout))
         path = workspace.work("blendshapes.npy")
         closure = None
         if path.is_file():

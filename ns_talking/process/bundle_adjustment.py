@@ -86,10 +86,23 @@ def initial_bundle(
         shape = shape / np.sqrt((shape**2).sum(axis=1).mean())
         rotations, scales = _align(shape, centred)
         shape = np.median(np.einsum("fij,fki->fkj", rotations, centred) / scales[:, None, None], axis=0)
-    rotations, scales = _align(shape, centred)
+    return placed(landmarks, shape, focal, centre)
+
+
+def placed(
+    landmarks: Float[np.ndarray, "frames points 3"],
+    shape: Float[np.ndarray, "points 3"],
+    focal: float,
+    centre: tuple[float, float],
+) -> Bundle:
+    """Guess the poses of a known shape, as `initial_bundle` does."""
+    middle = landmarks.mean(axis=1, keepdims=True)
+    about = shape.mean(axis=0)
+    rotations, scales = _align(shape - about, landmarks - middle)
     depth = focal / scales
-    offset = (landmarks.mean(axis=1)[:, :2] - np.asarray(centre)) * (depth / focal)[:, None]
-    return Bundle(focal, shape, rotations, np.concatenate([offset, depth[:, None]], axis=1))
+    offset = (middle[:, 0, :2] - np.asarray(centre)) * (depth / focal)[:, None]
+    translations = np.concatenate([offset, depth[:, None]], axis=1) - rotations @ about
+    return Bundle(focal, shape, rotations, translations)
 
 
 def bundle_adjust(

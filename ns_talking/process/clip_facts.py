@@ -19,6 +19,7 @@ from ns_talking.process.blink import blinks
 from ns_talking.process.frame_pool import in_threads, spread, usable_frames
 from ns_talking.process.head_pose import pose_jitter
 from ns_talking.process.step import Progress, Workspace
+from ns_talking.utils.mapped import measured
 
 _NUM_FRAMES = 48
 _FACE_PX = 192
@@ -87,16 +88,16 @@ class ClipFacts:
 def measure(workspace: Workspace, progress: Progress) -> ClipFacts:
     """Measure a processed clip; reads a few dozen frames and the soundtrack."""
     clip, frames = workspace.clip(), usable_frames(workspace)
-    landmarks = frames.landmarks.astype(np.float64)
     figures = step_figures(workspace)
     poses, tracking = np.load(workspace.head_poses), np.load(workspace.work("head_pose.npz"))
     rotation, translation = pose_jitter(poses)
     blink = np.load(workspace.blink)
-    lips = aperture(landmarks, frames.layout)
+    lips = measured(frames.landmarks, lambda part: aperture(part, frames.layout))
+    distances = measured(frames.landmarks, lambda part: outer_eye_distance(part, frames.layout))
     level, clipped = sound_levels(workspace.audio) if workspace.audio.is_file() else (np.zeros(0), 0.0)
     lags, curve = lip_sound_lag(lips, level, clip.fps)
     best = int(np.argmax(curve))
-    faces = _Faces(workspace, face_box(landmarks, frames.layout))
+    faces = _Faces(workspace, measured(frames.landmarks, lambda part: face_box(part, frames.layout)))
     sample = spread(frames.indices, _NUM_FRAMES)
     with progress("Measuring frames", total=len(sample), unit="frames") as advance:
         looks = []
@@ -116,7 +117,7 @@ def measure(workspace: Workspace, progress: Progress) -> ClipFacts:
         padded_s=figures.get("soundtrack", {}).get("padded_s", 0.0),
         usable_share=len(frames.indices) / clip.num_frames,
         several_faces_share=_several_faces(workspace),
-        eye_distance_px=float(np.nanmedian(outer_eye_distance(landmarks, frames.layout))),
+        eye_distance_px=float(np.nanmedian(distances)),
         sharpness=seen[:, 0],
         brightness=seen[:, 1],
         overexposed_share=float(seen[:, 2].mean()),

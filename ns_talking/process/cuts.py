@@ -6,12 +6,14 @@ cut at the same instants. A portrait can be made from it; the user is told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from ns_talking.data.landmarks import LandmarkScheme, outer_eye_distance
+from ns_talking.utils.mapped import in_parts, measured
 
 THUMBNAIL_SIZE = 32
 _PICTURE_CHANGE = 0.10
@@ -29,16 +31,20 @@ _SIDE = 3
 _NEIGHBOURHOOD = 12
 
 
-def picture_cuts(thumbnails: UInt8[np.ndarray, "frames height width 3"]) -> Int[np.ndarray, " cuts"]:
-    """Find frames that begin a new shot, from small copies of all frames.
+def picture_cuts(thumbnails: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Int[np.ndarray, " cuts"]:
+    """Find frames that begin a new shot, from small copies of all frames, of which a few are kept at a time.
 
     A cut differs from the frame before, and so do the medians of three frames on either side: a flash is no cut.
     """
-    values = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255
-    change, typical = _sides_apart(values)
-    change[1:] = np.minimum(change[1:], np.abs(np.diff(values, axis=0)).mean(axis=1))
-    change[typical < _TYPICAL_CHANGE] = 0.0
-    return _peaks(change, _PICTURE_CHANGE, _PROMINENCE)
+    changes = []
+    for before, after in _sides(thumbnail.astype(np.float32).ravel() / 255 for thumbnail in thumbnails):
+        if not before:
+            changes.append(0.0)
+            continue
+        apart = np.abs(np.median(before, axis=0) - np.median(after, axis=0))
+        step = np.abs(after[0] - before[-1]).mean()
+        changes.append(0.0 if np.median(apart) < _TYPICAL_CHANGE else float(min(apart.mean(), step)))
+    return _peaks(np.array(changes), _PICTURE_CHANGE, _PROMINENCE)
 
 
 def head_cuts(landmarks: Float[np.ndarray, "frames points 3"], layout: LandmarkScheme) -> Int[np.ndarray, " cuts"]:
@@ -91,24 +97,28 @@ def refuse_cuts(cuts: Sequence[int] | np.ndarray, num_frames: int, fps: float, s
 def _head_steps(landmarks: np.ndarray, layout: LandmarkScheme) -> Float[np.ndarray, " frames"]:
     """Measure the head's step from the frame before, in outer-eye distances; 0 next to frames without a face."""
     rigid = np.setdiff1d(np.arange(layout.num_points), layout.movable)
-    steps = np.linalg.norm(np.diff(landmarks[:, rigid, :2], axis=0), axis=-1).mean(axis=1)
-    distances = outer_eye_distance(landmarks, layout)
+    distances = measured(landmarks, lambda part: outer_eye_distance(part, layout))
     if np.isnan(distances).all():
         return np.zeros(len(landmarks))
-    return np.concatenate([[0.0], np.nan_to_num(steps / np.nanmedian(distances))])
+    steps = [
+        np.linalg.norm(np.diff(part[:, rigid, :2], axis=0), axis=-1).mean(axis=1)
+        for part in in_parts(landmarks, overlap=1)
+    ]
+    return np.concatenate([[0.0], np.nan_to_num(np.concatenate(steps) / np.nanmedian(distances))])
 
 
-def _sides_apart(
-    values: Float[np.ndarray, "frames features"],
-) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, " frames"]]:
-    """Compare the medians of the frames before and from each frame on: mean and median over the features."""
-    mean, median = np.zeros(len(values)), np.zeros(len(values))
-    for frame in range(1, len(values)):
-        before = np.median(values[max(0, frame - _SIDE) : frame], axis=0)
-        after = np.median(values[frame : frame + _SIDE], axis=0)
-        apart = np.abs(before - after)
-        mean[frame], median[frame] = apart.mean(), np.median(apart)
-    return mean, median
+def _sides(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Give, for every frame, the frames just before it, and it with the frames just behind."""
+    before: deque[np.ndarray] = deque(maxlen=_SIDE)
+    after: deque[np.ndarray] = deque()
+    for frame in frames:
+        after.append(frame)
+        if len(after) == _SIDE:
+            yield list(before), list(after)
+            before.append(after.popleft())
+    while after:
+        yield list(before), list(after)
+        before.append(after.popleft())
 
 
 def _peaks(change: Float[np.ndarray, " frames"], threshold: float, prominence: float) -> Int[np.ndarray, " cuts"]:

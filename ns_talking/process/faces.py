@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ns_talking.process.landmark_detectors import Face
-
 _REACH = 0.6
 """A face may move by this many face sizes from one frame to the next, and as much again for every missing frame."""
 _MAX_REACH = 2.0
@@ -26,7 +24,22 @@ class _Track:
     area: float = 0.0
 
 
-def follow_person(frames: Sequence[Sequence[Face]]) -> list[Face | None]:
+@dataclass(frozen=True)
+class SeenFace:
+    """Where a face is in its frame."""
+
+    centre: Float[np.ndarray, "2"]
+    """Mean of its landmarks, in px."""
+    size: float
+    """See `face_size`."""
+
+    @classmethod
+    def of(cls, points: Float[np.ndarray, "points axes"]) -> SeenFace:
+        """Measure landmarks."""
+        return cls(points[:, :2].mean(axis=0), face_size(points))
+
+
+def follow_person(frames: Sequence[Sequence[SeenFace]]) -> list[int | None]:
     """Choose the same person in every frame: faces are linked to the nearest face before; the largest link wins.
 
     Largest counts area times duration, so that neither a passer-by in front nor a picture on the wall is chosen.
@@ -35,12 +48,11 @@ def follow_person(frames: Sequence[Sequence[Face]]) -> list[Face | None]:
         frames: All faces of every frame.
 
     Returns:
-        The person's face in every frame, None where it is missing.
+        Which of its faces is the person's in every frame, None where it is missing.
     """
     tracks: list[_Track] = []
     for index, faces in enumerate(frames):
-        centres = [face.points[:, :2].mean(axis=0) for face in faces]
-        sizes = [face_size(face.points) for face in faces]
+        centres, sizes = [face.centre for face in faces], [face.size for face in faces]
         pairs = []
         for number, track in enumerate(tracks):
             reach = min(_REACH * (index - track.last_frame), _MAX_REACH)
@@ -62,7 +74,7 @@ def follow_person(frames: Sequence[Sequence[Face]]) -> list[Face | None]:
     if not tracks:
         return [None] * len(frames)
     members = max(tracks, key=lambda track: track.area).members
-    return [frames[index][members[index]] if index in members else None for index in range(len(frames))]
+    return [members.get(index) for index in range(len(frames))]
 
 
 def face_size(points: Float[np.ndarray, "points axes"]) -> float:

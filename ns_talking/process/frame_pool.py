@@ -17,6 +17,7 @@ from jaxtyping import Float
 from ns_talking.data.landmarks import SCHEMES, LandmarkScheme
 from ns_talking.process.step import Workspace
 from ns_talking.utils.images import write_image
+from ns_talking.utils.mapped import measured
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ class UsableFrames:
 
     indices: list[int]
     landmarks: Float[np.ndarray, "frames points axes"]
-    """Of all frames of the clip, NaN where there is no face."""
+    """Of all frames of the clip, NaN where there is no face; on disk, see `ns_talking.utils.mapped`."""
     layout: LandmarkScheme
 
 
@@ -41,8 +42,8 @@ def usable_frames(workspace: Workspace) -> UsableFrames:
     Raises:
         ValueError: When there is none.
     """
-    landmarks = np.load(workspace.landmarks, allow_pickle=False)
-    indices = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2))).tolist()
+    landmarks = np.load(workspace.landmarks, mmap_mode="r", allow_pickle=False)
+    indices = np.flatnonzero(measured(landmarks, lambda part: np.isfinite(part).all(axis=(1, 2)))).tolist()
     if not indices:
         raise ValueError(
             f"No frame of {workspace.video.name} shows a face. Film one person facing the camera, well lit, "

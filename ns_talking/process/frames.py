@@ -58,7 +58,7 @@ class FramesStep:
         start_s = info.start_s + settings.start_s
         crop = _choose_crop(workspace, info, start_s, progress)
         width, height = _scaled_size(crop, settings.size)
-        thumbnails, instants = [], []
+        instants = []
         expected = _expected_frames(info, settings)
         with warnings.catch_warnings(record=True) as caught, atomic_folder(workspace.images) as folder:
             warnings.simplefilter("always")
@@ -68,13 +68,16 @@ class FramesStep:
                     index, (time_s, frame) = item
                     return time_s, _write_frame(folder / f"{index:06d}.jpg", frame, crop, width, height)
 
-                decoded = timed_frames(workspace.video, FPS, start_s, settings.max_seconds)
-                for time_s, thumbnail in in_threads(write, enumerate(decoded)):
-                    thumbnails.append(thumbnail)
-                    instants.append(time_s)
-                    advance()
+                def thumbnails() -> Iterator[np.ndarray]:
+                    decoded = timed_frames(workspace.video, FPS, start_s, settings.max_seconds)
+                    for time_s, thumbnail in in_threads(write, enumerate(decoded)):
+                        yield thumbnail
+                        instants.append(time_s)
+                        advance()
+
+                cuts = picture_cuts(thumbnails())
             _check_length(len(instants), expected, workspace.video, settings)
-            refuse_cuts(picture_cuts(np.stack(thumbnails)), len(instants), FPS, settings.start_s)
+            refuse_cuts(cuts, len(instants), FPS, settings.start_s)
         clip = Clip(
             num_frames=len(instants),
             width=width,

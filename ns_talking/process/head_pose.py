@@ -17,10 +17,11 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ns_talking.data.format import OUTER_EYE_DISTANCE
 from ns_talking.data.landmarks import LandmarkScheme, scheme
-from ns_talking.process.bundle_adjustment import Adjustment, Bundle, Priors, bundle_adjust, initial_bundle
+from ns_talking.process.bundle_adjustment import Adjustment, Bundle, Priors, bundle_adjust, initial_bundle, placed
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.mapped import measured, release
 from ns_talking.utils.registry import lookup
 
 FOCAL_IN_WIDTHS = 1.7
@@ -29,6 +30,10 @@ SHAPE_SIGMA_CM = 0.35
 _OUTER_EYE_CM = 8.9
 _PASS_FRAMES = 300
 """Frames, evenly spread, from which the restless landmarks are found."""
+_JOINT_FRAMES = 3000
+"""Frames, evenly spread, that decide focal length and shape together: two minutes. Those of a longer clip are only
+placed; shape and focal length gain nothing from more, and what is solved for them grows with the frames."""
+_PLACED_FRAMES = 512
 _RESTLESS = 1.5
 """A landmark is restless when its median error exceeds the median landmark's by this factor."""
 _MIN_FRAMES = 10
@@ -72,7 +77,7 @@ class HeadPoseStep:
     def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
         """Fit focal length, shape and poses to the landmarks."""
         clip, settings = workspace.clip(), workspace.settings
-        landmarks = np.load(workspace.landmarks).astype(np.float64)
+        landmarks = np.load(workspace.landmarks, mmap_mode="r", allow_pickle=False)
         layout = scheme(lookup(LANDMARKS, settings.landmarks, "landmark detectors").scheme)
         with progress("Tracking the head", total=4, unit="fits") as advance:
             track = track_head(landmarks, layout, clip.width, clip.height, settings.focal, advance)
@@ -124,26 +129,30 @@ def track_head(
     Raises:
         ValueError: When too few frames have landmarks.
     """
-    usable = np.isfinite(landmarks).all(axis=(1, 2))
+    usable = measured(landmarks, lambda part: np.isfinite(part).all(axis=(1, 2)))
     if usable.sum() < _MIN_FRAMES:
         raise ValueError(
             f"Only {usable.sum()} of {len(landmarks)} frames show a face, too few to track a head "
             f"({_MIN_FRAMES} are needed). Choose another part of the video with --start and --max-seconds."
         )
-    points, centre = landmarks[usable], (width / 2, height / 2)
-    sample = np.unique(np.linspace(0, len(points) - 1, min(len(points), _PASS_FRAMES)).round().astype(int))
-    candidates = rigid_candidates(points[sample], layout)
-    first, _ = _fit(points[sample][:, candidates], candidates, layout, centre, width, focal)
+    frames, centre = np.flatnonzero(usable), (width / 2, height / 2)
+    sample = _spread(len(frames), _PASS_FRAMES)
+    looked_at = landmarks[frames[sample]].astype(np.float64)
+    candidates = rigid_candidates(looked_at, layout)
+    first, _ = _fit(looked_at[:, candidates], candidates, layout, centre, width, focal)
     advance()
     keep = _restful(first.error_px, candidates, layout)
     stable = candidates[keep]
-    result, priors = _fit(points[:, stable], stable, layout, centre, width, focal)
+    joint = landmarks[frames[_spread(len(frames), _JOINT_FRAMES)]][:, stable].astype(np.float64)
+    result, priors = _fit(joint, stable, layout, centre, width, focal)
+    if len(frames) > len(joint):
+        result = _posed(landmarks, frames, stable, result.bundle, centre)
     advance()
     flatness = {}
     for factor in (0.75, 4 / 3):
         forced = replace(priors, focal=result.bundle.focal * factor, focal_log_sigma=0.0)
         start = _refocus(_subset(result.bundle, sample), factor)
-        other = bundle_adjust(points[sample][:, stable, :2], start, centre, forced, max_iterations=15)
+        other = bundle_adjust(looked_at[:, stable, :2], start, centre, forced, max_iterations=15)
         flatness[f"x{factor:.2f}"] = float(_data_cost(other.error_px) / _data_cost(result.error_px[sample]))
         advance()
     camera_to_world, shape = to_world(result.bundle, stable, layout)
@@ -265,6 +274,32 @@ def _fit(
         shape_sigma=SHAPE_SIGMA_CM / _OUTER_EYE_CM * float(np.linalg.norm(right - left)),
     )
     return bundle_adjust(points[..., :2], start, centre, priors), priors
+
+
+def _posed(
+    landmarks: np.ndarray, frames: np.ndarray, stable: np.ndarray, bundle: Bundle, centre: tuple[float, float]
+) -> Adjustment:
+    """Place every frame of a long clip: focal length and shape are known."""
+    known = Priors(bundle.focal, 0.0, bundle.shape, shape_sigma=1e-9)
+    parts = []
+    for begin in range(0, len(frames), _PLACED_FRAMES):
+        points = landmarks[frames[begin : begin + _PLACED_FRAMES]][:, stable].astype(np.float64)
+        start = placed(points, bundle.shape, bundle.focal, centre)
+        parts.append(bundle_adjust(points[..., :2], start, centre, known))
+        release(landmarks)
+    rotations = np.concatenate([part.bundle.rotations for part in parts])
+    translations = np.concatenate([part.bundle.translations for part in parts])
+    error_px = np.concatenate([part.error_px for part in parts])
+    return Adjustment(
+        replace(bundle, rotations=rotations, translations=translations),
+        error_px,
+        sum(part.cost for part in parts),
+        max(part.iterations for part in parts),
+    )
+
+
+def _spread(count: int, wanted: int) -> Int[np.ndarray, " chosen"]:
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int))
 
 
 def _restful(error_px: np.ndarray, candidates: np.ndarray, layout: LandmarkScheme) -> Bool[np.ndarray, " candidates"]:

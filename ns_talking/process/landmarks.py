@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 from ns_talking.data.landmarks import scheme
 from ns_talking.process.cuts import edits, head_cuts, refuse_cuts
 from ns_talking.process.faces import follow_person, leaves_frame
+from ns_talking.process.found_faces import LANDMARKS_FILE, FoundFaces
 from ns_talking.process.frame_pool import in_threads
-from ns_talking.process.step import Clip, ProcessSettings, Progress, Workspace
+from ns_talking.process.step import Clip, ProcessSettings, Progress, Workspace, atomic_folder
 from ns_talking.utils.files import atomic_path
+from ns_talking.utils.mapped import measured
 from ns_talking.utils.registry import lookup
 
 LANDMARKS: dict[str, str] = {
@@ -23,7 +27,6 @@ LANDMARKS: dict[str, str] = {
 
 MAX_UNUSABLE_SHARE = 0.2
 """A clip with a larger share of frames without a usable face is refused."""
-NUM_BLENDSHAPES = 52
 
 
 class LandmarksStep:
@@ -45,32 +48,31 @@ class LandmarksStep:
         """Detect faces in all frames and follow one person."""
         clip, settings = workspace.clip(), workspace.settings
         detector_type = lookup(LANDMARKS, settings.landmarks, "landmark detectors")
-        with detector_type(settings.models) as detector:
-            with progress("Finding landmarks", total=clip.num_frames, unit="frames") as advance:
-                frames = []
-                for faces in in_threads(
-                    lambda index: detector.detect(workspace.read_image(index)), range(clip.num_frames)
-                ):
-                    frames.append(faces)
-                    advance()
-            version = detector.version
         layout = scheme(detector_type.scheme)
-        landmarks = np.full((clip.num_frames, layout.num_points, 3), np.nan, dtype=np.float32)
-        blendshapes = np.full((clip.num_frames, NUM_BLENDSHAPES), np.nan, dtype=np.float32)
-        for index, face in enumerate(follow_person(frames)):
-            if face is not None:
-                landmarks[index] = face.points
-                if face.blendshapes is not None:
-                    blendshapes[index] = face.blendshapes
-        num_faces = np.array([len(faces) for faces in frames], dtype=np.int64)
-        missing = np.isnan(landmarks).any(axis=(1, 2))
-        leaving = leaves_frame(landmarks, clip.width, clip.height)
-        landmarks[leaving], blendshapes[leaving] = np.nan, np.nan
-        _refuse_unusable(missing, leaving, clip)
-        refuse_cuts(head_cuts(landmarks, layout), clip.num_frames, clip.fps, settings.start_s)
-        jumps = edits(landmarks, layout)
+        # Long clips need no more memory: the points of all faces wait on disk.
+        with atomic_folder(workspace.work("all_faces")) as scratch:
+            with detector_type(settings.models) as detector, FoundFaces(scratch, layout.num_points) as found:
+                with progress("Finding landmarks", total=clip.num_frames, unit="frames") as advance:
+                    for faces in in_threads(
+                        lambda index: detector.detect(workspace.read_image(index)), range(clip.num_frames)
+                    ):
+                        found.add(faces)
+                        advance()
+                version = detector.version
+                landmarks, blendshapes = found.of_person(follow_person(found.frames))
+            missing = measured(landmarks, lambda part: np.isnan(part).any(axis=(1, 2)))
+            leaving = measured(landmarks, lambda part: leaves_frame(part, clip.width, clip.height))
+            for index in np.flatnonzero(leaving):
+                landmarks[index], blendshapes[index] = np.nan, np.nan
+            _refuse_unusable(missing, leaving, clip)
+            refuse_cuts(head_cuts(landmarks, layout), clip.num_frames, clip.fps, settings.start_s)
+            jumps = edits(landmarks, layout)
+            with atomic_path(workspace.landmarks) as temporary:
+                landmarks.flush()
+                os.replace(scratch / LANDMARKS_FILE, temporary)
+        shutil.rmtree(workspace.work("all_faces"))
+        num_faces = np.array([len(faces) for faces in found.frames], dtype=np.int64)
         for path, values in (
-            (workspace.landmarks, landmarks),
             (workspace.work("blendshapes.npy"), blendshapes),
             (workspace.work("faces.npy"), num_faces),
         ):

@@ -23,8 +23,10 @@ from ns_talking.process.jaw_line import above_jaw, paint_face_parts
 from ns_talking.process.long_hair import find_long_hair, hanging, neck_patch
 from ns_talking.process.person_masks import MASK_SIZE, enlarge, fill_holes, open_segmenter, parser_name
 from ns_talking.process.step import ProcessSettings, Progress, Workspace, atomic_folder
+from ns_talking.utils.mapped import release
 
 _NUM_HAIR_FRAMES = 32
+_FORGET_EVERY = 64
 _NEIGHBOUR_WEIGHT = 0.5
 """Weight of the frame before and of the one after, against 1 for the frame itself."""
 
@@ -80,16 +82,26 @@ class _Masks:
     def __init__(self, workspace: Workspace, frames: UsableFrames) -> None:
         clip = workspace.clip()
         self.workspace, self.indices = workspace, frames.indices
-        self.landmarks, self.layout = frames.landmarks[..., :2].astype(np.float64), frames.layout
+        self.landmarks, self.layout = frames.landmarks, frames.layout
         self.num_frames, self.width, self.height = clip.num_frames, clip.width, clip.height
         self.person: np.ndarray = np.zeros((0, MASK_SIZE, MASK_SIZE), np.uint8)
         self.hair: np.ndarray | None = None
         self._scale = np.array([MASK_SIZE / clip.width, MASK_SIZE / clip.height])
         self._usable = set(frames.indices)
 
+    def points(self, index: int) -> Float[np.ndarray, "points 2"]:
+        """Landmarks of a frame in px."""
+        return self.landmarks[index, :, :2].astype(np.float64)
+
     def small_landmarks(self, index: int) -> Float[np.ndarray, "points 2"]:
         """Landmarks of a frame in px of the masks."""
-        return self.landmarks[index] * self._scale
+        return self.points(index) * self._scale
+
+    def forget(self, index: int) -> None:
+        """Hand back, now and then, the memory of frames that were read or written."""
+        if index % _FORGET_EVERY == 0:
+            for table in (self.person, self.hair, self.landmarks):
+                release(table)
 
     def small_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """Frame at the size of the masks."""
@@ -120,7 +132,7 @@ class _Masks:
     def regions(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """Parse one frame."""
         soft = _one_person(self.smooth(self.person, index), self.small_landmarks(index))
-        points = self.landmarks[index]
+        points = self.points(index)
         person = enlarge(soft, self.width, self.height) > 127
         head = above_jaw(points, self.layout, self.width, self.height) > 0
         hair = self._hanging_hair(index, soft > 127)
@@ -160,6 +172,7 @@ def _segment(masks: _Masks, scratch: Path, progress: Progress) -> None:
                 masks.person[index] = found.person
                 if masks.hair is not None and found.hair is not None:
                     masks.hair[index] = found.hair
+                masks.forget(index)
                 advance()
 
 
@@ -184,6 +197,9 @@ def _find_hanging_hair(masks: _Masks, scratch: Path, progress: Progress) -> bool
     with progress("Following long hair", total=len(masks.indices), unit="frames") as advance:
         for index, probability in zip(masks.indices, in_threads(estimate, masks.indices), strict=True):
             hair[index] = probability
+            masks.forget(index)
+            if index % _FORGET_EVERY == 0:
+                release(hair)
             advance()
     masks.hair = hair
     return True
@@ -204,8 +220,9 @@ def _write(masks: _Masks, folder: Path, progress: Progress) -> Float[np.ndarray,
 
     shares = []
     with progress("Parsing", total=len(masks.indices), unit="frames") as advance:
-        for share in in_threads(write, masks.indices):
+        for index, share in zip(masks.indices, in_threads(write, masks.indices), strict=True):
             shares.append(share)
+            masks.forget(index)
             advance()
     return np.array(shares)
 

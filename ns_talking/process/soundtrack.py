@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from ns_talking.audio.io import SAMPLE_RATE_HZ, read_audio, write_wav
+from ns_talking.audio.io import SAMPLE_RATE_HZ, stream_audio, write_wav, write_wav_blocks
 from ns_talking.process.step import ProcessSettings, Progress, Workspace
 from ns_talking.utils.video import video_info
 
@@ -36,14 +38,23 @@ class SoundtrackStep:
         if not video_info(workspace.video).has_sound:
             write_wav(workspace.audio, np.zeros(num_samples, dtype=np.float32))
             return {"silent": True, "notes": ["The video has no sound: the soundtrack is silence."]}
-        with progress("Reading the sound", total=1, unit="tracks") as advance:
-            found = read_audio(workspace.video, SAMPLE_RATE_HZ, clip.start_s, clip.duration_s)
-            advance()
-        samples = np.zeros(num_samples, dtype=np.float32)
-        samples[: min(len(found), num_samples)] = found[:num_samples]
-        write_wav(workspace.audio, samples)
-        missing_s = max(0.0, (num_samples - len(found)) / SAMPLE_RATE_HZ)
-        level = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
+        squares, num_found = 0.0, 0
+
+        def exactly() -> Iterator[Float[np.ndarray, " samples"]]:
+            """Give the sound, then silence up to the end of the pictures."""
+            nonlocal squares, num_found
+            for block in stream_audio(workspace.video, start_s=clip.start_s, duration_s=clip.duration_s):
+                kept = block[: num_samples - num_found]
+                squares += float(np.square(kept, dtype=np.float64).sum())
+                num_found += len(kept)
+                advance(len(kept) / SAMPLE_RATE_HZ)
+                yield kept
+            yield np.zeros(num_samples - num_found, dtype=np.float32)
+
+        with progress("Reading the sound", total=round(clip.duration_s), unit="s") as advance:
+            write_wav_blocks(workspace.audio, exactly())
+        missing_s = (num_samples - num_found) / SAMPLE_RATE_HZ
+        level = (squares / num_samples) ** 0.5
         notes = []
         if missing_s > _TOLERATED_GAP_S:
             notes.append(f"The sound ends {missing_s:.2f} s before the pictures; silence was appended.")

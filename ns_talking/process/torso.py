@@ -19,6 +19,7 @@ from ns_talking.data.landmarks import outer_eye_distance
 from ns_talking.process.background import fill_smoothly
 from ns_talking.process.frame_pool import in_threads, spread, usable_frames, write_png
 from ns_talking.process.step import ProcessSettings, Progress, Workspace, atomic_folder
+from ns_talking.utils.mapped import measured
 
 _STRIP_REACH = 0.45
 """How far the torso goes on under the head, in outer-eye distances: more than a jaw drops when it opens."""
@@ -51,9 +52,9 @@ class TorsoStep:
     def run(self, workspace: Workspace, progress: Progress) -> dict[str, Any]:
         """Do the step."""
         frames = usable_frames(workspace)
-        distances = outer_eye_distance(frames.landmarks[frames.indices].astype(np.float64), frames.layout)
-        reach_px = _STRIP_REACH * float(np.median(distances))
-        measured = set(spread(frames.indices, _NUM_MEASURED))
+        distances = measured(frames.landmarks, lambda part: outer_eye_distance(part, frames.layout))
+        reach_px = _STRIP_REACH * float(np.median(distances[frames.indices]))
+        compared = set(spread(frames.indices, _NUM_MEASURED))
         plate = cv2.cvtColor(cv2.imread(str(workspace.background), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         with atomic_folder(workspace.torso) as folder:
 
@@ -62,7 +63,7 @@ class TorsoStep:
                 regions = _read(workspace.parsing / image_name(index, ".png"))
                 layer = torso_layer(image, regions, plate, reach_px)
                 write_png(folder / image_name(index, ".png"), cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA))
-                return _mismatch(image, regions, layer, plate) if index in measured else None
+                return _mismatch(image, regions, layer, plate) if index in compared else None
 
             errors: list[float] = []
             with progress("Cutting out the torso", total=len(frames.indices), unit="frames") as advance:

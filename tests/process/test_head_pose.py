@@ -11,6 +11,7 @@ from videos import face_shape
 
 from ns_talking.data.format import OUTER_EYE_DISTANCE
 from ns_talking.data.landmarks import scheme
+from ns_talking.process import head_pose
 from ns_talking.process.bundle_adjustment import Bundle, Priors, bundle_adjust, initial_bundle, rotation_from_vector
 from ns_talking.process.head_pose import HeadTrack, interpolate_poses, pose_jitter, to_world, track_head
 
@@ -142,6 +143,21 @@ def test_outliers_do_not_bend_the_poses() -> None:
     track = track_head(landmarks, LAYOUT, WIDTH, HEIGHT, focal=head.focal)
     turn = relative_rotations(expected_world(head)[0]).inv() * relative_rotations(track.camera_to_world)
     assert np.degrees(turn.magnitude()).max() < 1.5
+
+
+def test_a_long_clip_is_tracked_like_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = moving_head()
+    landmarks = landmarks_of(head, 0.3)
+    landmarks[50] = np.nan
+    together = track_head(landmarks, LAYOUT, WIDTH, HEIGHT)
+    monkeypatch.setattr(head_pose, "_JOINT_FRAMES", 40)
+    monkeypatch.setattr(head_pose, "_PLACED_FRAMES", 32)
+    apart = track_head(landmarks, LAYOUT, WIDTH, HEIGHT)
+    assert apart.error_px.shape == together.error_px.shape
+    assert abs(np.median(apart.error_px) - np.median(together.error_px)) < 0.01
+    expected, _ = expected_world(head)
+    turned = (relative_rotations(apart.camera_to_world).inv() * relative_rotations(expected)).magnitude()
+    assert np.degrees(np.median(turned)) < 0.4
 
 
 def test_frames_without_landmarks_are_interpolated_and_marked() -> None:
