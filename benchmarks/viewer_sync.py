@@ -1,10 +1,11 @@
 """Measure how far picture and sound are apart in the viewer, in a headless Chromium on this machine.
 
 Every picture carries its frame number as black and white bars; the page reads them off each picture that arrives, and
-at every repaint compares the frame on show with the clock of the sound that plays. The sound is played several times;
-each has its own figures, with what pictures took and how busy the machine was, because both decide.
+at every repaint compares the frame on show with the clock of the sound that plays. The sound is played several times,
+each from its first instant to its last; each play has its own figures, with what pictures took and how busy the machine
+was, because both decide. A Chromium without a GPU draws its page on the processor, so the window has few pixels.
 
-    python benchmarks/viewer_sync.py --load-config outputs/demo/ada/training/ada/er-nerf/demo/config.yml
+    python benchmarks/viewer_sync.py --load-config outputs/demo/ada/training/ada/er-nerf/demo/config.yml --name demo
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from timing import RESULTS, ROOT, circumstances
 
 BITS = 12
 READER = """
@@ -56,12 +58,14 @@ watch();
 
 
 def main() -> None:
-    """Play the clip once and print the record."""
+    """Play the sound, and print and keep the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--load-config", type=Path, required=True)
     parser.add_argument("--port", type=int, default=7321)
-    parser.add_argument("--plays", type=int, default=3, help="how many times the sound is played")
-    parser.add_argument("--warm-up", type=float, default=1.5, help="seconds at the start of each that are not counted")
+    parser.add_argument("--plays", type=int, default=5, help="how many times the sound is played")
+    parser.add_argument("--scale", type=float, default=0.5, help="pixels of the browser per pixel of its page")
+    parser.add_argument("--name", help="keeps the record as benchmarks/results/viewer_sync_NAME.json")
+    parser.add_argument("--samples", type=Path, help="keeps instants of sound and pictures of each play here (npz)")
     arguments = parser.parse_args()
     from nerfstudio.scripts.viewer.run_viewer import _start_viewer
     from nerfstudio.utils.eval_utils import eval_setup
@@ -103,49 +107,74 @@ def _play(arguments: argparse.Namespace, panel: object) -> None:
 
     while panel._controls is None:
         time.sleep(0.2)
+    records = []
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as driver:
         browser = driver.chromium.launch_persistent_context(
-            tempfile.mkdtemp(), executable_path=browser_path, args=[*flags, "--disable-sync"], headless=True
+            tempfile.mkdtemp(),
+            executable_path=browser_path,
+            args=[*flags, "--disable-sync"],
+            headless=True,
+            device_scale_factor=arguments.scale,
         )
         page = browser.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(300_000)
         page.add_init_script(READER)
         page.goto(f"http://127.0.0.1:{arguments.port}")
         page.wait_for_function("window.shown !== null")
         time.sleep(3)
+        plays = []
         for _ in range(arguments.plays):
             page.evaluate("window.samples = []")
             page.get_by_role("button", name="Play", exact=True).click()
-            page.wait_for_function("window.samples.length && document.querySelector('audio').ended", timeout=300_000)
-            samples = np.array(page.evaluate("window.samples"))
+            page.wait_for_function("window.samples.length && document.querySelector('audio').ended")
+            plays.append(np.array(page.evaluate("window.samples")))
             picture = " ".join(page.get_by_text("Resolution").first.inner_text().split())
-            print(json.dumps(_record(samples, arguments.warm_up, panel, picture), indent=2), flush=True)
+            records.append(_figures([plays[-1]]) | _took(panel) | {"picture": picture, "load": os.getloadavg()[0]})
+            print(json.dumps(records[-1], indent=1), flush=True)
             page.get_by_role("button", name="Play", exact=True).wait_for()
         browser.close()
+    record = circumstances() | {"window_px": [round(side * arguments.scale) for side in (1280, 720)]}
+    record |= {"all": _figures(plays), "plays": records}
+    print(json.dumps(record["all"], indent=1), flush=True)
+    if arguments.samples is not None:
+        np.savez(arguments.samples, *plays)
+    if arguments.name is not None:
+        path = RESULTS / f"viewer_sync_{arguments.name}.json"
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"Wrote {path.relative_to(ROOT)}")
 
 
-def _record(samples: np.ndarray, warm_up_s: float, panel: object, picture: str) -> dict[str, object]:
-    samples = samples[(samples[:, 0] > warm_up_s) & (samples[:, 0] < samples[-1, 0] - 0.2)]
-    # By time and not by repaint: a page that stutters repaints least where it is worst.
-    times_s = np.arange(samples[0, 0], samples[-1, 0], 0.005)
-    latest = np.searchsorted(samples[:, 0], times_s, side="right") - 1
-    offset_ms = 1000 * (samples[latest, 1] - times_s)
-    quantiles = np.quantile(offset_ms, [0.05, 0.5, 0.95])
+def _figures(plays: list[np.ndarray]) -> dict[str, object]:
+    """How far pictures are ahead of the sound, over all the time that it was heard."""
+    offsets_ms, pictures, repaints, seconds = [], 0, 0, 0.0
+    for samples in plays:
+        # By time and not by repaint: a page that stutters repaints least where it is worst.
+        times_s = np.arange(samples[0, 0], samples[-1, 0], 0.005)
+        latest = np.searchsorted(samples[:, 0], times_s, side="right") - 1
+        offsets_ms.append(1000 * (samples[latest, 1] - times_s))
+        pictures += int((np.diff(samples[:, 1]) != 0).sum())
+        repaints += len(samples)
+        seconds += float(np.ptp(samples[:, 0]))
+    offset_ms = np.concatenate(offsets_ms)
+    low, median, high = np.quantile(offset_ms, [0.05, 0.5, 0.95])
+    return {
+        "offset_ms": {"p5": low, "median": median, "p95": high},
+        "absolute_ms": {"mean": np.abs(offset_ms).mean(), "p95": np.quantile(np.abs(offset_ms), 0.95)},
+        "share_within_120_ms": float((np.abs(offset_ms) <= 120).mean()),
+        "pictures_per_s": pictures / seconds,
+        "repaints_per_s": repaints / seconds,
+        "seconds": seconds,
+    }
+
+
+def _took(panel: object) -> dict[str, float]:
     pace = panel.playback.pace
     return {
-        "offset_ms": {"p5": quantiles[0], "median": quantiles[1], "p95": quantiles[2]},
-        "mean_absolute_ms": float(np.abs(offset_ms).mean()),
-        "share_within_120_ms": float((np.abs(offset_ms) <= 120).mean()),
-        "pictures_per_s": int((np.diff(samples[:, 1]) != 0).sum()) / float(np.ptp(samples[:, 0])),
-        "repaints_per_s": len(samples) / float(np.ptp(samples[:, 0])),
         "rendered_and_sent_ms": 1000 * pace.latency_s,
         "sent_to_painted_ms": 1000 * pace.display_s,
         "interval_ms": 1000 * pace.interval_s,
-        "seconds": float(np.ptp(samples[:, 0])),
-        "picture": picture,
-        "load": os.getloadavg()[0],
     }
 
 
