@@ -42,7 +42,7 @@ class Controls:
         self._gui: Any = panel.viser_server.gui  # Any: Viser's interface differs from version to version.
         self._html = hasattr(self._gui, "add_html")
         self._sounds: dict[str, Path | None] = {_CLIP: None}
-        self._sound = self._command = 0
+        self._sound = self._command = self._awaited = 0
         self._frame = -1
         self._wanted = False
         """Whether the sound is to play: as the user said last, on the page or in the player."""
@@ -130,7 +130,7 @@ class Controls:
         panel = self._panel
         self._sound += 1
         # The new player rests at its start, whatever the old one did.
-        self._order.content, self._seek, self._frame = "", None, -1
+        self._order.content, self._seek, self._frame, self._awaited = "", None, -1, 0
         self._show_playing(False)
         order = self._slider.order
         # Viser 0.2.7 cannot change the end of a slider.
@@ -148,8 +148,11 @@ class Controls:
         )
 
     def _order_play(self, play: bool) -> None:
-        self._wanted = play
+        self._show_playing(play)
         self._tell()
+        if play:
+            self._panel.playback.start()
+            self._panel.rerender()
 
     def _show_playing(self, playing: bool) -> None:
         self._wanted = playing
@@ -158,6 +161,7 @@ class Controls:
     def _tell(self) -> None:
         """Tell the browsers how to play, which their clocks then report."""
         self._command += 1
+        self._awaited = self._command
         playback = self._panel.playback
         playback.speed, playback.loop = float(self._speed.value), bool(self._loop.value)
         self._order.content = command(
@@ -172,9 +176,10 @@ class Controls:
     def _heard(self, text: str) -> None:
         """Follow the browser's clock."""
         tick, playback = parse_tick(text), self._panel.playback
-        if tick is None or tick.sound != self._sound:
+        if tick is None or tick.sound != self._sound or tick.command < self._awaited:
+            # The clock of another sound, or of a page that has not yet done what it was told.
             return
-        if tick.playing != playback.playing:
+        if tick.playing != self._wanted:
             self._show_playing(tick.playing)
         playback.report(tick.time_s, tick.playing)
         playback.painted(tick.picture, tick.painted_s)

@@ -15,6 +15,8 @@ _DRIFT = 0.1
 """Share of a late report that is believed."""
 _GONE_S = 3.0
 """A browser that has said nothing for longer has gone. Reports pause while someone moves a slider."""
+_OVER_S = 0.1
+"""A sound that rests this close to its end is over, and starts again."""
 _KEPT = 64
 """Pictures that are remembered until a page says that it painted them."""
 
@@ -40,6 +42,10 @@ class Playback:
     _time_s: float = 0.0
     _told_s: float = 0.0
     _reported_s: float = 0.0
+    _start_s: float = 0.15
+    """From an order to play until the sound does."""
+    _ordered: tuple[float, float] | None = None
+    """Instant of the sound and time of an order to play that no page has reported on yet."""
     _number: int = 0
     _pictures: dict[int, _Picture] = field(default_factory=dict)
 
@@ -56,7 +62,14 @@ class Playback:
         """
         now_s = time.monotonic() if now_s is None else now_s
         time_s = min(max(time_s, 0.0), self.duration_s)
-        if playing and self.playing:
+        if self._ordered is not None:
+            from_s, ordered_s = self._ordered
+            self._ordered, self._reported_s = None, time_s
+            if playing:
+                took_s = now_s - ordered_s - self._since(from_s, time_s) / self.speed
+                if 0 <= took_s < _LATE_S:
+                    self._start_s += 0.5 * (took_s - self._start_s)
+        elif playing and self.playing:
             expected_s = self.time_s(now_s)
             late_s = self._since(time_s, expected_s)
             went_back = self._since(self._reported_s, time_s) < 0
@@ -70,12 +83,27 @@ class Playback:
             self._pictures.clear()
         self._time_s, self.playing, self._told_s = time_s, playing, now_s
 
+    def start(self, now_s: float | None = None) -> None:
+        """Expect that the sound begins to play after as long as it usually takes, so that pictures are there by then.
+
+        Args:
+            now_s: When it was ordered to, as above.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        from_s = 0.0 if self._time_s > self.duration_s - _OVER_S else self._time_s
+        self._ordered = from_s, now_s
+        self._time_s, self.playing, self._told_s = from_s, True, now_s + self._start_s
+        self._pictures.clear()
+
     def time_s(self, now_s: float | None = None) -> float:
         """Tell the instant of the sound that is heard now."""
         if not self.playing:
             return self._time_s
         now_s = time.monotonic() if now_s is None else now_s
-        return self._wrapped(self._time_s + min(now_s - self._told_s, _GONE_S) * self.speed)
+        since_s = min(now_s - self._told_s, _GONE_S)
+        if self._ordered is not None:
+            since_s = max(since_s, 0.0)
+        return self._wrapped(self._time_s + since_s * self.speed)
 
     def begin(self, now_s: float | None = None) -> tuple[int, float]:
         """Begin a picture.
@@ -118,7 +146,7 @@ class Playback:
 
     def of(self, duration_s: float) -> Playback:
         """Begin another sound at its start, with the same settings."""
-        return replace(self, duration_s=duration_s, playing=False, _time_s=0.0, _pictures={})
+        return replace(self, duration_s=duration_s, playing=False, _time_s=0.0, _ordered=None, _pictures={})
 
     def _wrapped(self, time_s: float) -> float:
         if self.loop and self.duration_s > 0:

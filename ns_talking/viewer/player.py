@@ -56,7 +56,7 @@ _SCRIPT = """(root) => {
     const state = audio.ended ? "ended" : audio.paused ? "paused" : "playing";
     const painted = window.nsTalking;
     const words = ["CLOCK", audio.dataset.sound, audio.currentTime.toFixed(3), state, painted.number, painted.time];
-    const text = words.join(" ") + pad;
+    const text = [...words, audio.dataset.command || 0].join(" ") + pad;
     if (text === told) return;
     told = text;
     put.call(field, text);
@@ -191,6 +191,8 @@ class Tick:
     """Number of the last picture that was painted while sound played; 0 for none."""
     painted_s: float
     """Instant of the sound that was heard then."""
+    command: int
+    """Number of the last command that it obeyed; 0 for none."""
 
 
 def player(
@@ -270,16 +272,16 @@ def plain(text: str, html: bool) -> str:
 def parse_tick(text: str) -> Tick | None:
     """Read what the text field holds; None where it is no report of a clock."""
     words = text[:200].split()
-    if len(words) != 6 or words[0] != CLOCK or words[3] not in ("playing", "paused", "ended"):
+    if len(words) != 7 or words[0] != CLOCK or words[3] not in ("playing", "paused", "ended"):
         return None
     try:
-        sound, picture = int(words[1]), int(words[4])
+        sound, picture, number = int(words[1]), int(words[4]), int(words[6])
         time_s, painted_s = float(words[2]), float(words[5])
     except ValueError:
         return None
     if not (0 <= time_s < 1e6 and 0 <= painted_s < 1e6):
         return None
-    return Tick(sound, time_s, words[3] == "playing", picture, painted_s)
+    return Tick(sound, time_s, words[3] == "playing", picture, painted_s, number)
 
 
 def _running(script: str, inner: str, html: bool) -> str:

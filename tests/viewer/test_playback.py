@@ -98,6 +98,34 @@ def test_the_lead_makes_any_constant_delay_good(way: Way) -> None:
     assert way.offset_s(loop=True) == pytest.approx(0, abs=0.005)
 
 
+def test_pictures_run_before_the_sound_does_once_it_is_ordered_to_play() -> None:
+    playback = Playback(10.0)
+    playback.report(4.0, False, now_s=0.0)
+    playback.start(now_s=1.0)
+    assert playback.playing and playback.time_s(1.0) == 4.0
+    # The page begins after 0.4 s, and is believed at once; the next time that is expected more.
+    before_s = playback.time_s(1.6)
+    playback.report(4.2, True, now_s=1.6)
+    assert playback.time_s(1.6) == pytest.approx(4.2) and before_s > 4.2
+    playback.report(6.0, False, now_s=3.4)
+    playback.start(now_s=5.0)
+    assert playback.time_s(5.5) < 6.0 + before_s - 4.0 - 0.05
+
+
+def test_a_sound_that_is_over_starts_from_its_beginning() -> None:
+    playback = Playback(10.0)
+    playback.report(10.0, False, now_s=0.0)
+    playback.start(now_s=1.0)
+    assert playback.time_s(1.0) == 0.0
+
+
+def test_a_browser_that_may_not_play_is_believed() -> None:
+    playback = Playback(10.0)
+    playback.start(now_s=0.0)
+    playback.report(0.0, False, now_s=0.2)
+    assert not playback.playing and playback.time_s(5.0) == 0.0
+
+
 def test_reports_that_come_late_do_not_move_the_clock_and_a_jump_does() -> None:
     playback = Playback(100.0)
     for k in range(50):

@@ -49,19 +49,22 @@ def test_a_command_says_all_that_a_browser_needs(html: bool) -> None:
 
 
 def test_reports_of_the_clock_are_read() -> None:
-    assert parse_tick(f"{CLOCK} 3 1.240 playing 17 1.120") == Tick(3, 1.24, True, 17, 1.12)
-    assert parse_tick(f"{CLOCK} 3 1.240 ended 0 0 ") == Tick(3, 1.24, False, 0, 0.0)
+    assert parse_tick(f"{CLOCK} 3 1.240 playing 17 1.120 5") == Tick(3, 1.24, True, 17, 1.12, 5)
+    assert parse_tick(f"{CLOCK} 3 1.240 ended 0 0 0 ") == Tick(3, 1.24, False, 0, 0.0, 0)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", CLOCK, "other 1 2 playing 0 0"]
+    ["", CLOCK, "other 1 2 playing 0 0 0"]
     + [
-        f"{CLOCK} {words} 3 1.0"
+        f"{CLOCK} {words} 3 1.0 0"
         for words in ("x 1 playing", "1 nan playing", "1 -3 paused", "1 inf paused", "1 2 dancing")
     ]
-    + [f"{CLOCK} 1 2 paused {words}" for words in ("3", "3 1 more", "x 1", "3 nan", "3 -1", "3 inf")]
-    + [f"{CLOCK} {'9' * 9999} 2 paused 3 1"],
+    + [
+        f"{CLOCK} 1 2 paused {words}"
+        for words in ("3", "3 1", "3 1 0 more", "x 1 0", "3 nan 0", "3 -1 0", "3 inf 0", "3 1 y")
+    ]
+    + [f"{CLOCK} {'9' * 9999} 2 paused 3 1 0"],
 )
 def test_everything_else_in_the_text_field_is_ignored(text: str) -> None:
     assert parse_tick(text) is None
