@@ -83,7 +83,7 @@ def test_every_other_method_trains_resumes_renders_and_is_evaluated(method: str,
     assert all(np.isfinite(value) for value in results.values())
 
 
-def test_ns_render_spirals_with_the_environments_sound_and_writes_the_clips_frames(
+def test_ns_render_spirals_and_interpolates_with_the_environments_sound_and_writes_the_clips_frames(
     trained: Path, speech: Path, tmp_path: Path
 ) -> None:
     loading = ["--load-config", trained]
@@ -91,6 +91,9 @@ def test_ns_render_spirals_with_the_environments_sound_and_writes_the_clips_fram
     run("ns-render", *spiral, cwd=tmp_path, NS_TALKING_AUDIO="speech.wav", status=1)
     run("ns-render", *spiral, cwd=speech.parent, NS_TALKING_AUDIO="speech.wav")
     assert video_info(speech.parent / "spiral.mp4").has_sound
+    between = ["interpolate", *loading, "--interpolation-steps", "1", "--output-path", tmp_path / "between.mp4"]
+    run("ns-render", *between, cwd=speech.parent, NS_TALKING_AUDIO="speech.wav")
+    assert video_info(tmp_path / "between.mp4").has_sound
     run("ns-render", "dataset", *loading, "--rendered-output-names", "rgb", "--output-path", "frames", cwd=tmp_path)
     assert len(list((tmp_path / "frames/test/rgb").glob("*.jpg"))) == 12
 

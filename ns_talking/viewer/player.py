@@ -64,6 +64,8 @@ _SCRIPT = """(root) => {
   };
   if (!window.nsTalking) {
     const painted = window.nsTalking = { number: 0, time: "0", held: 0 };
+    // Plain URL is the document's own address in an HTML element's handler.
+    const { URL } = window;
     const create = URL.createObjectURL, revoke = URL.revokeObjectURL;
     const numbers = new Map();
     URL.createObjectURL = (thing) => {
