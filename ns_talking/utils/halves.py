@@ -43,7 +43,7 @@ def in_halves(
         What the function gives for all rows.
     """
     middle = len(rows[0]) // (2 * block) * block
-    if not middle or torch.is_autocast_enabled("cpu"):
+    if not middle or _autocasts():
         return function(*rows, *shared)
     if torch.is_grad_enabled():
         learned = [leaf for leaf in leaves if leaf.requires_grad]
@@ -99,6 +99,14 @@ class _Halves(torch.autograd.Function):
         join = [_joined if at < ctx.num_rows else _sum for at in range(len(first))]
         together = [joined(one, other) for joined, one, other in zip(join, first, second, strict=True)]
         return None, None, None, None, *together
+
+
+def _autocasts() -> bool:
+    """Tell whether the caller computes in mixed precision, which the other thread would not know of."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.is_autocast_enabled("cpu")
+    # Before PyTorch 2.4.
+    return torch.is_autocast_cpu_enabled()
 
 
 def _cut(rows: Sequence[Tensor], middle: int) -> list[list[Tensor]]:

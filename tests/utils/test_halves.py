@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -117,6 +118,20 @@ def test_few_rows_stay_together() -> None:
     for rows in (2 * BLOCK - 1, 2 * BLOCK, 5 * BLOCK + 1):
         in_halves(function, [torch.arange(rows)], [], [], BLOCK)
     assert lengths == [15, 8, 8, 16, 25]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_mixed_precision_stays_with_the_thread_that_asked_for_it(is_new: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def product(rows: Tensor) -> tuple[Tensor, ...]:
+        return (rows @ rows.new_ones(4, 3), rows.new_full((len(rows),), len(rows)))
+
+    if not is_new:
+        monkeypatch.delattr(torch, "get_autocast_dtype")
+        monkeypatch.setattr(torch, "is_autocast_cpu_enabled", lambda: True)
+    with torch.autocast("cpu", torch.bfloat16) if is_new else nullcontext():
+        found, length = in_halves(product, [torch.ones(32, 4)], [], [], BLOCK)
+    assert found.dtype == (torch.bfloat16 if is_new else torch.float32)
+    assert (length == 32).all()
 
 
 @pytest.mark.parametrize("where", [0, 31])
