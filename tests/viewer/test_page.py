@@ -212,10 +212,14 @@ def screenshot(page) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR).astype(int)
 
 
-def test_the_picture_is_that_of_the_instant_which_scrubber_and_waveform_choose(page) -> None:
+def test_the_page_starts_at_the_clips_view_and_shows_the_instant_that_scrubber_and_waveform_choose(page) -> None:
     free = whole_picture(page)
     choose(page, "Head", "as in the clip")
     early = whole_picture(page, lambda now: differ(now, free) > 10)
+    choose(page, "Head", "still")
+    whole_picture(page, lambda now: np.array_equal(now, free))
+    choose(page, "Head", "as in the clip")
+    whole_picture(page, lambda now: np.array_equal(now, early))
     wave = page.locator("svg[viewBox='0 0 100 40']")
     wave.click(position={"x": wave.bounding_box()["width"] * 0.4 / 5.28, "y": 10})
     page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 0.4) < 0.05")
