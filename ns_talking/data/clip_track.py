@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+
 from ns_talking.data.aligned_features import AlignedFeatures
 from ns_talking.data.format import Portrait
 from ns_talking.driving.features import AUTO, preferred_features, read_features
 from ns_talking.driving.track import DrivingTrack
+from ns_talking.utils.arrays import read_array
+
+_ROWS_AT_ONCE = 10_000
 
 
 def clip_track(portrait: Portrait, features: str) -> DrivingTrack:
@@ -16,7 +23,7 @@ def clip_track(portrait: Portrait, features: str) -> DrivingTrack:
         features: Name of the audio features that the method wants; `auto` takes the best that the dataset holds.
 
     Raises:
-        ValueError: When the dataset lacks them, naming those it has.
+        ValueError: When the dataset lacks them, naming those it has, or when they hold what is no number.
     """
     if features == AUTO:
         features = preferred_features(portrait.feature_files)
@@ -28,6 +35,19 @@ def clip_track(portrait: Portrait, features: str) -> DrivingTrack:
             "--pipeline.model.audio-features NAME"
         )
     table = read_features(features, portrait.feature_files[features])
+    _check_numbers(features, portrait.feature_files[features])
     if portrait.audio_frames is not None:
         table = AlignedFeatures(table, portrait.audio_frames, portrait.fps)
     return DrivingTrack(table, portrait.blink, portrait.head_poses, portrait.fps)
+
+
+def _check_numbers(features: str, path: Path) -> None:
+    if path.suffix != ".npy":
+        return
+    values = read_array(path, mapped=True)
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        if not np.isfinite(values[start : start + _ROWS_AT_ONCE]).all():
+            raise ValueError(
+                f"The {features!r} audio features {path} hold NaN or infinity, which would make every loss NaN. "
+                "Extract them again: ns-talking process with --overwrite"
+            )

@@ -10,6 +10,7 @@ import torch
 from packaging.version import Version
 
 from ns_talking.process.models import MODELS, installed_model
+from ns_talking.utils.model_files import cache_folder
 from ns_talking.utils.verdicts import Verdict
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -119,7 +120,9 @@ def models_of(models: Path | None) -> list[Verdict]:
         except ValueError as error:
             verdicts.append(Verdict(name, "fail", "another file of that name", model.purpose, str(error)))
             continue
-        how = "to be put there by hand, its terms allow research only" if model.by_hand else "downloaded when needed"
+        how = "downloaded when needed"
+        if model.by_hand:
+            how = f"its terms allow research only, so get it yourself from {model.url} and put it into {cache_folder()}"
         found = f"not there; {how}" if path is None else str(path)
         verdicts.append(Verdict(name, "pass", found, model.purpose.rstrip(","), ""))
     return verdicts

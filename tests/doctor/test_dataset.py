@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from portraits import write_tiny_portrait
 
 from ns_talking.audio.io import read_audio, write_wav
 from ns_talking.data import format as layout
-from ns_talking.doctor.dataset import dataset
+from ns_talking.doctor.dataset import dataset, focal
 from ns_talking.process.verdicts import VERDICTS, as_json
 from ns_talking.utils.files import write_json
 from ns_talking.utils.verdicts import Verdict
@@ -81,3 +82,11 @@ def test_verdicts_that_process_left_are_told_instead_of_found_again(folder: Path
     write_json(folder / "work" / VERDICTS, as_json(kept))
     assert dataset(folder)[-1:] == kept
     assert not any(each.name == "clip length" for each in dataset(folder))
+
+
+@pytest.mark.parametrize(("widths", "level"), [(0.5, "warn"), (1.7, "pass"), (6.0, "warn")])
+def test_a_lens_that_no_portrait_is_filmed_with_is_doubted(folder: Path, widths: float, level: str) -> None:
+    portrait = layout.read_portrait(folder)
+    verdict = focal(replace(portrait, focal_px=widths * portrait.width))
+    assert verdict.level == level
+    assert ("--focal PX" in verdict.advice) == (level == "warn")

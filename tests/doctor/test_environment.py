@@ -48,6 +48,17 @@ def test_a_pair_of_torch_and_torchvision_that_does_not_fit_is_found(monkeypatch:
     assert verdict.level == "fail" and "one command" in verdict.advice
 
 
+def test_a_gpu_without_triton_fails_and_no_gpu_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.torch.cuda, "is_available", lambda: False)
+    assert environment.triton().level == "pass"
+    gpu = environment.device()
+    assert gpu.level == "warn" and "install its driver" in gpu.advice
+    monkeypatch.setattr(environment.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(environment, "version", lambda name: None)
+    verdict = environment.triton()
+    assert verdict.level == "fail" and "pip install triton" in verdict.advice
+
+
 def test_a_broken_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [
         EntryPoint("er-nerf", "ns_talking.methods.er_nerf:er_nerf", "g"),
@@ -64,7 +75,9 @@ def test_a_model_file_with_other_content_fails(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("NS_TALKING_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("NS_TALKING_MODELS", raising=False)
     assert {verdict.level for verdict in environment.models_of(None)} == {"pass"}
-    assert "by hand" in only(environment.models_of(None), "syncnet_v2.model").found
+    # What is never downloaded: where to get it, and where to put it.
+    found = only(environment.models_of(None), "syncnet_v2.model").found
+    assert MODELS["syncnet_v2.model"].url in found and str(tmp_path / "cache" / "models") in found
     (tmp_path / "syncnet_v2.model").write_bytes(b"a page that says 404")
     verdict = only(environment.models_of(tmp_path), "syncnet_v2.model")
     assert verdict.level == "fail" and MODELS["syncnet_v2.model"].url in verdict.advice

@@ -9,7 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from commands import ITERATIONS, command_environment, run, script_path, training
 from portraits import write_tiny_portrait
 
@@ -67,6 +69,37 @@ def test_a_checkpoint_of_other_options_is_refused(trained: Path) -> None:
     assert "or with other options" in printed
     assert "Traceback" not in printed
     shutil.rmtree(trained.parents[1] / "other")
+
+
+def test_a_loss_that_is_no_number_ends_the_command_and_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    write_tiny_portrait(tmp_path / "tiny", num_frames=132, size=32)
+    run("ns-train", *training(3), cwd=tmp_path)
+    checkpoints = tmp_path / "out/tiny/er-nerf/run/nerfstudio_models"
+    good = checkpoints / "step-000000002.ckpt"
+    state = torch.load(good, weights_only=True)
+    # Still a number, but no loss that comes of it is one.
+    state["pipeline"]["_model.head.planes"] += 1e30
+    torch.save(state, good)
+    before = good.read_bytes()
+    printed = run("ns-train", *training(9, "--load-dir", checkpoints), cwd=tmp_path, status=1)
+    said = re.sub(r"\s+", " ", printed)
+    assert re.search(r"Training stopped at iteration 3: the loss '\w+' is no longer a number", said), said[-2000:]
+    assert "The last good checkpoint is kept" in said and good.name in said and "Traceback" not in said
+    assert list(checkpoints.iterdir()) == [good] and good.read_bytes() == before
+
+
+def test_audio_features_that_are_no_numbers_are_refused_before_the_first_iteration(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "tiny", tmp_path / "tiny")
+    (path,) = (tmp_path / "tiny/features").glob("*.npy")
+    values = np.load(path)
+    values[-1] = np.nan
+    np.save(path, values)
+    printed = run("ns-train", *training(3), cwd=tmp_path, status=1)
+    said = re.sub(r"\s+", " ", printed)
+    assert "Traceback" not in printed
+    assert f"{path.name} hold NaN or infinity" in said and "Extract them again" in said
 
 
 def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(folder: Path) -> None:
