@@ -1,11 +1,11 @@
 """Memory of `ns-talking evaluate` over the length of what is measured.
 
     python benchmarks/evaluation_memory.py --output outputs/memory
-    python benchmarks/evaluation_memory.py --output outputs/memory --seconds 20 80 --take benchmarks/results/NAME.json
+    python benchmarks/evaluation_memory.py --output outputs/memory --take benchmarks/results/evaluation_memory.json
 
-Procedural heads of several lengths are drawn and trained for a few steps, then evaluated on their held-out eleventh and
-with voices of the same lengths. Memory is what Linux says of the process, sampled: pages of the process itself, which
-have to stay flat, and pages of mapped files, which the system takes back when it needs them.
+Procedural heads of several lengths are drawn and trained for a few steps, then evaluated on their held-out eleventh,
+and one of them with voices of several lengths. Memory is what Linux says of the process, sampled: pages of the process
+itself, which have to stay flat, and pages of mapped files, which the system takes back when it needs them.
 """
 
 from __future__ import annotations
@@ -77,36 +77,41 @@ def command(*parts: str, log: Path) -> tuple[float, float, float]:
     return own, files, time.monotonic() - began_s
 
 
-def drawn(folder: Path, seconds: float) -> tuple[Path, Path]:
-    """Draw a head and train it for some steps.
-
-    Returns:
-        Its config.yml, and a voice of that length.
-    """
+def drawn(folder: Path, seconds: float) -> Path:
+    """Draw a head, train it for some steps, and give its config.yml; what is there already is kept."""
     drawing, runs = folder / f"head_{seconds:g}", folder / "runs"
     length = f"{seconds:g}"
-    options = ["--size", str(_SIZE_PX), "--seconds", length, "--speech-seconds", length, "--output", str(drawing)]
-    ns_talking = [sys.executable, "-m", "ns_talking"]
-    command(*ns_talking, "demo", "--draw-only", *options, log=folder / f"draw_{length}.log")
-    dataset = next(drawing.rglob("transforms.json")).parent
     config = runs / f"head_{length}" / "er-nerf" / "x" / "config.yml"
     if not config.is_file():
+        options = ["--size", str(_SIZE_PX), "--seconds", length, "--output", str(drawing)]
+        command(sys.executable, "-m", "ns_talking", "demo", "--draw-only", *options, log=folder / f"draw_{length}.log")
+        dataset = next(drawing.rglob("transforms.json")).parent
         steps = ["--max-num-iterations", str(_STEPS), "--vis", "tensorboard", "--output-dir", str(runs)]
         names = ["--experiment-name", f"head_{length}", "--timestamp", "x", "--data", str(dataset)]
         train = [sys.executable, "-c", "from nerfstudio.scripts.train import entrypoint; entrypoint()"]
         command(*train, "er-nerf", *steps, *names, log=folder / f"train_{length}.log")
-    return config, next(drawing.rglob("unseen.wav"))
+    return config
 
 
-def evaluated(folder: Path, config: Path, seconds: float, voice: Path | None) -> Peak:
+def voice(path: Path, seconds: float) -> Path:
+    """Write what somebody else says for so long."""
+    from ns_talking.audio.io import write_wav
+    from ns_talking.demo.identity import identity
+    from ns_talking.demo.speech import synthesize
+
+    write_wav(path, synthesize(seconds, 5, identity("chidi").voice)[0])
+    return path
+
+
+def evaluated(folder: Path, config: Path, seconds: float, sound: Path | None) -> Peak:
     """Evaluate a portrait on its held-out frames, or with a voice."""
     from ns_talking.evaluation.record import FILE, read_record
 
-    kind = "self-reenactment" if voice is None else "cross-driven"
+    kind = "self-reenactment" if sound is None else "cross-driven"
     output, protocol = folder / f"{kind}_{seconds:g}", folder / f"{kind}.yaml"
     protocol.write_text(_PROTOCOL.format(kind=kind, rows=_ROWS[kind]))
     options = ["--load-config", str(config), "--protocol", str(protocol), "--output", str(output), "--overwrite"]
-    options += [] if voice is None else ["--sounds", str(voice)]
+    options += [] if sound is None else ["--sounds", str(sound)]
     log = folder / f"{output.name}.log"
     own, files, wall_s = command(sys.executable, "-m", "ns_talking", "evaluate", *options, log=log)
     frames = read_record(output / FILE)[0].rows[-1].num_frames
@@ -117,29 +122,38 @@ def main() -> None:
     """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for drawings, trainings and logs")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[20.0, 80.0, 160.0])
+    parser.add_argument("--clips", type=float, nargs="+", default=[20.0, 80.0], help="lengths of clips in seconds")
+    parser.add_argument("--voices", type=float, nargs="+", default=[10.0, 40.0], help="lengths of voices in seconds")
     parser.add_argument("--take", type=Path, help="file for the record")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    heads = {seconds: drawn(options.output, seconds) for seconds in options.seconds}
-    first = heads[options.seconds[0]][0]
-    found = [evaluated(options.output, heads[seconds][0], seconds, None) for seconds in options.seconds]
-    found += [evaluated(options.output, first, seconds, heads[seconds][1]) for seconds in options.seconds]
-    for peak in found:
-        print(peak, flush=True)
-    if options.take is not None:
-        from ns_talking.utils.source import commit
+    heads = [drawn(options.output, seconds) for seconds in options.clips]
+    jobs: list[tuple[Path, float, Path | None]] = list(zip(heads, options.clips, [None] * len(heads), strict=True))
+    jobs += [
+        (heads[0], seconds, voice(options.output / f"voice_{seconds:g}.wav", seconds)) for seconds in options.voices
+    ]
+    found = []
+    for config, seconds, sound in jobs:
+        found.append(evaluated(options.output, config, seconds, sound))
+        print(found[-1], flush=True)
+        if options.take is not None:
+            options.take.write_text(json.dumps(_record(options, found), indent=2) + "\n")
 
-        content = {
-            "command": " ".join(["python", "benchmarks/evaluation_memory.py", "--output", "FOLDER", "--seconds"])
-            + "".join(f" {seconds:g}" for seconds in options.seconds),
-            "commit": commit() or "installed",
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "size_px": _SIZE_PX,
-            "processors": os.cpu_count(),
-            "peaks": [asdict(peak) for peak in found],
-        }
-        options.take.write_text(json.dumps(content, indent=2) + "\n")
+
+def _record(options: argparse.Namespace, found: list[Peak]) -> dict[str, object]:
+    from ns_talking.utils.source import commit
+
+    lengths = [
+        f"{name} {' '.join(f'{each:g}' for each in getattr(options, name[2:]))}" for name in ("--clips", "--voices")
+    ]
+    return {
+        "command": " ".join(["python benchmarks/evaluation_memory.py --output FOLDER", *lengths]),
+        "commit": commit() or "installed",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "size_px": _SIZE_PX,
+        "processors": os.cpu_count(),
+        "peaks": [asdict(peak) for peak in found],
+    }
 
 
 if __name__ == "__main__":
