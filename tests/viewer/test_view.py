@@ -120,6 +120,20 @@ def test_eyes_and_head_do_as_the_page_says(watched, pipeline: PortraitPipeline, 
     np.testing.assert_allclose(seen[-1][1][0], pipeline.clip_track.head_poses[3][:3], atol=1e-6)
 
 
+def test_a_new_page_has_no_training_cameras_before_the_face(watched, monkeypatch) -> None:
+    placed = []
+    monkeypatch.setattr(watched, "start_view", placed.append)
+    monkeypatch.setattr(watched, "_keep_pace", lambda client_id: None)
+    viewer = watched.viewer
+    viewer.camera_handles = {number: SimpleNamespace(visible=True) for number in range(3)}
+    viewer.hide_images, viewer.show_images = SimpleNamespace(visible=True), SimpleNamespace(visible=False)
+    client = SimpleNamespace(client_id=7)
+    watched._welcome(client)
+    assert placed == [client]
+    assert not any(handle.visible for handle in viewer.camera_handles.values())
+    assert viewer.show_images.visible and not viewer.hide_images.visible
+
+
 def test_the_mp4_of_the_page_is_whole_or_nothing(watched, pipeline: PortraitPipeline, tmp_path: Path) -> None:
     import json
     import threading
