@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import threading
 from pathlib import Path
@@ -229,7 +230,7 @@ class Controls:
         audio = self._panel.driving.audio
         name = f"{audio.stem if audio is not None else 'clip'}.json"
         still = self.head() == "still"
-        client.send_file_download(name, path_as_json(self._panel, still, self.background()))
+        _download(client, name, path_as_json(self._panel, still, self.background()))
         config = self._panel.viewer.log_filename.parent / "config.yml"
         words = ["ns-render", "camera-path", "--load-config", str(config), "--camera-path-filename", name]
         self._say(f"Render it: {shlex.join([*words, '--output-path', 'talk.mp4'])}")
@@ -244,9 +245,15 @@ class Controls:
             finally:
                 self._video.visible, self._halt.visible = True, False
             if content is not None:
-                client.send_file_download("talk.mp4", content)
+                _download(client, "talk.mp4", content)
 
         threading.Thread(target=self._turns.take, args=("Rendering", write, _PATIENCE_S), daemon=True).start()
 
     def _say_progress(self, done: int, total: int) -> None:
         self._say(f"Rendered {done} of {total} frames.")
+
+
+def _download(client: Any, name: str, content: bytes) -> None:  # Any: Viser's handle.
+    """Let a page save a file. Viser from 1.0 would show a link to it first, which is easily overlooked."""
+    at_once = "save_immediately" in inspect.signature(client.send_file_download).parameters
+    client.send_file_download(name, content, **({"save_immediately": True} if at_once else {}))
