@@ -54,6 +54,7 @@ class TalkingPanel(ViewerControl):
         """Frame of the track in the last picture."""
         self._began: dict[int, tuple[int, float]] = {}
         self._sent_s: dict[int, float] = {}
+        self._has_rendered = False
 
     @property
     def model(self) -> PortraitModel:
@@ -82,7 +83,9 @@ class TalkingPanel(ViewerControl):
         began_s = time.monotonic()
         number, shown_s = self.playback.begin(began_s)
         self._began[threading.get_ident()] = number, began_s
-        if self.playback.playing:
+        # Nerfstudio interrupts by an exception in the middle of any line. The first picture imports the kernels, and
+        # a package whose import broke off cannot be imported again: there would be no further picture.
+        if self.playback.playing or not self._has_rendered:
             self._uninterrupted()
         with self.driven():
             track = self.model.track
@@ -92,11 +95,11 @@ class TalkingPanel(ViewerControl):
             if pose is not None:
                 camera.camera_to_worlds = torch.from_numpy(pose[None, :3].astype(np.float32)).to(self.model.device)
             outputs = render_view(self.model, camera, condition, self._closeup(frame))
-        self.shown_frame = frame
+        self.shown_frame, self._has_rendered = frame, True
         return outputs
 
     def _uninterrupted(self) -> None:
-        """Render a small picture without the trace by which Nerfstudio interrupts large ones: it slows every line."""
+        """Render without the trace by which Nerfstudio interrupts pictures, and which slows every line."""
         renderer = threading.current_thread()
         if hasattr(renderer, "interrupt_render_flag"):
             renderer.interrupt_render_flag = False

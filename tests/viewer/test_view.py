@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,9 +136,35 @@ def test_a_new_page_has_no_training_cameras_before_the_face(watched, monkeypatch
     assert viewer.show_images.visible and not viewer.hide_images.visible
 
 
+def test_the_first_picture_is_not_interrupted_because_it_imports(watched, pipeline: PortraitPipeline) -> None:
+    done = []
+
+    class Renderer(threading.Thread):
+        interrupt_render_flag = True
+
+        def run(self) -> None:
+            def interrupt(frame, event: str, argument):
+                if frame.f_code.co_name == "render_view":
+                    raise InterruptedError
+                return interrupt
+
+            for watched._has_rendered in (False, True):
+                sys.settrace(interrupt)
+                try:
+                    done.append(watched.render(page_camera(pipeline))["rgb"].shape[-1])
+                except Exception:  # The checks of shapes turn it into one of theirs.
+                    done.append(None)
+                finally:
+                    sys.settrace(None)
+
+    renderer = Renderer()
+    renderer.start()
+    renderer.join()
+    assert done == [3, None]
+
+
 def test_the_mp4_of_the_page_is_whole_or_nothing(watched, pipeline: PortraitPipeline, tmp_path: Path) -> None:
     import json
-    import threading
 
     from ns_talking.utils.video import video_info
     from ns_talking.viewer.downloads import path_as_json, video_as_mp4
