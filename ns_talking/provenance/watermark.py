@@ -2,7 +2,8 @@
 
 A tile of 32 x 32 cells, each a little brighter or darker, repeats over every frame of a video. It is the same in all
 frames, so that codecs keep it with what stands still, any change of the frame rate leaves it alone, and whoever reads
-it averages over time. The cells are a few pixels wide, so that half the size still shows them.
+it averages over time. The cells are a few pixels wide, so that half the size still shows them; texture lets them be
+stronger, flat areas weaker.
 
 Source:
     Our design, of known parts: additive spread spectrum (Cox et al., 1997) in a periodic tile that survives cropping
@@ -19,6 +20,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
+from ns_talking.provenance.masking import strength
+
 CELLS = 32
 """Cells along the side of a tile."""
 NUM_BITS = 32
@@ -29,8 +32,6 @@ _USUAL_CELL_PX, _SMALLEST_CELL_PX = 4.0, 2.0
 _FEWEST_ACROSS = 64
 CELLS_ACROSS = 128
 """Cells along the shorter side of a frame at most."""
-STRENGTH = 2.4
-"""Root mean square of the change, in grey levels of 255: a PSNR of 40.5 dB."""
 
 
 def payload_of(text: str) -> int:
@@ -59,17 +60,12 @@ def imprint(
         payload: 32 bits.
     """
     height, width, channels = frame.shape
-    return cv2.add(frame, _change(height, width, channels, payload), dtype=cv2.CV_8U)
+    change = np.rint(strength(frame) * wave(height, width, payload)).astype(np.int16)
+    colour = cv2.merge([change] * 3 + [np.zeros_like(change)] * (channels - 3))
+    return cv2.add(frame, colour, dtype=cv2.CV_8U)
 
 
 @lru_cache(maxsize=4)
-def _change(height: int, width: int, channels: int, payload: int) -> Int[np.ndarray, "height width channels"]:
-    pattern = np.rint(STRENGTH * wave(height, width, payload)).astype(np.int16)
-    colour = np.repeat(pattern[..., None], channels, axis=2)
-    colour[..., 3:] = 0
-    return colour
-
-
 def wave(height: int, width: int, payload: int) -> Float32[np.ndarray, "height width"]:
     """Draw the tile over a whole frame, smooth, with mean 0 and variance 1."""
     cell = cell_px(height, width)
