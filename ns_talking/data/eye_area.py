@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ns_talking.data.format import Portrait
 from ns_talking.data.landmarks import eye_area, scheme
+from ns_talking.utils.mapped import measured
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,18 @@ class EyeAreas:
     def of(cls, portrait: Portrait) -> EyeAreas:
         """Measure the areas of a clip, and fit a line over the blinks of its training frames."""
         layout = scheme(portrait.landmark_scheme)
-        areas = eye_area(portrait.landmarks.astype(np.float64), layout) * 100 / (portrait.width * portrait.height)
+        areas = measured(portrait.landmarks, lambda points: eye_area(points, layout))
+        areas *= 100 / (portrait.width * portrait.height)
         frames = np.arange(portrait.num_frames)
         known = np.isfinite(areas)
-        measured = np.interp(frames, frames[known], areas[known])
+        areas = np.interp(frames, frames[known], areas[known])
         train = [frame.index for frame in portrait.split("train")]
-        blink, area = portrait.blink[train].astype(np.float64), measured[train]
+        blink, area = portrait.blink[train].astype(np.float64), areas[train]
         spread = blink.std()
         slope = float(np.mean((blink - blink.mean()) * (area - area.mean())) / spread**2) if spread > 0.02 else 0.0
         # A clip without a blink, or with nonsense for one: a closed eye has no area.
         slope = slope if slope < 0 else -float(np.median(area))
-        return cls(measured.astype(np.float32), portrait.blink.astype(np.float32), slope)
+        return cls(areas.astype(np.float32), portrait.blink.astype(np.float32), slope)
 
     def of_frames(self, source: Int[np.ndarray, " frames"]) -> Float[Tensor, "frames 2"]:
         """Give the measured area and the clip's own blink of frames.

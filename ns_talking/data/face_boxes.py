@@ -10,6 +10,11 @@ from jaxtyping import Bool, Float, Int64
 
 from ns_talking.data import landmarks
 from ns_talking.data.format import Portrait
+from ns_talking.utils.mapped import release
+
+_FRAMES_AT_ONCE = 500
+_BOXES = ("face", "lower_face", "mouth", "right_eye", "left_eye", "lips")
+_NONE = np.zeros((0, 4), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -49,28 +54,43 @@ def face_boxes(portrait: Portrait, indices: Sequence[int], width: int, height: i
     Raises:
         ValueError: When a frame has no landmarks.
     """
-    rows = np.asarray(indices, dtype=np.int64)
-    points = portrait.landmarks[rows][..., :2].astype(np.float64)
-    missing = rows[np.isnan(points).any(axis=(1, 2))]
-    if len(missing):
+    rows, missing, parts = np.asarray(indices, dtype=np.int64), [], []
+    # In parts, of numbers that may lie on disk: all landmarks of an hour at double precision are a gigabyte.
+    for start in range(0, len(rows), _FRAMES_AT_ONCE):
+        part = rows[start : start + _FRAMES_AT_ONCE]
+        points = portrait.landmarks[part][..., :2].astype(np.float64)
+        release(portrait.landmarks)
+        missing += part[np.isnan(points).any(axis=(1, 2))].tolist()
+        if not missing:
+            parts.append(_boxes(portrait, points, width, height))
+    if missing:
         raise ValueError(
             f"Frame {missing[0]} of {portrait.folder} is listed as usable but has no landmarks "
             f"({len(missing)} frame(s) in all). Process the video again."
         )
-    points *= (width / portrait.width, height / portrait.height)
-    layout = landmarks.scheme(portrait.landmark_scheme)
-    right_eye, left_eye = landmarks.eye_boxes(points, layout)
     return FaceBoxes(
         width=width,
         height=height,
-        face=_whole_pixels(landmarks.face_box(points, layout), width, height),
-        lower_face=_whole_pixels(landmarks.lower_face_box(points, layout), width, height),
-        mouth=_whole_pixels(landmarks.mouth_box(points, layout), width, height),
-        right_eye=_whole_pixels(right_eye, width, height),
-        left_eye=_whole_pixels(left_eye, width, height),
-        lips=_whole_squares(landmarks.lips_square(points, layout), width, height),
+        **{name: np.concatenate([part[name] for part in parts] or [_NONE]) for name in _BOXES},
         blink=portrait.blink[rows],
     )
+
+
+def _boxes(
+    portrait: Portrait, points: Float[np.ndarray, "frames points 2"], width: int, height: int
+) -> dict[str, Int64[np.ndarray, "frames 4"]]:
+    """Give all boxes of `FaceBoxes` by name."""
+    points = points * (width / portrait.width, height / portrait.height)
+    layout = landmarks.scheme(portrait.landmark_scheme)
+    right_eye, left_eye = landmarks.eye_boxes(points, layout)
+    return {
+        "face": _whole_pixels(landmarks.face_box(points, layout), width, height),
+        "lower_face": _whole_pixels(landmarks.lower_face_box(points, layout), width, height),
+        "mouth": _whole_pixels(landmarks.mouth_box(points, layout), width, height),
+        "right_eye": _whole_pixels(right_eye, width, height),
+        "left_eye": _whole_pixels(left_eye, width, height),
+        "lips": _whole_squares(landmarks.lips_square(points, layout), width, height),
+    }
 
 
 def inside(

@@ -113,6 +113,7 @@ class Portrait:
     frames: list[PortraitFrame]
     background: Path
     landmarks: Float[np.ndarray, "frames points 3"]
+    """Left on disk where the layout holds them in one table: an hour of them is half a gigabyte."""
     landmark_scheme: str
     """Name of a scheme in `ns_talking.data.landmarks`."""
     head_poses: Float[np.ndarray, "frames 4 4"]
@@ -256,7 +257,7 @@ def _portrait(folder: Path, content: dict[str, Any]) -> Portrait:  # Any: JSON.
         num_frames=num_frames,
         frames=frames,
         background=folder / BACKGROUND,
-        landmarks=_read_array(folder / LANDMARKS, (num_frames, None, 3)),
+        landmarks=_read_array(folder / LANDMARKS, (num_frames, None, 3), mapped=True),
         landmark_scheme=content["landmark_scheme"],
         head_poses=_read_array(folder / HEAD_POSES, (num_frames, 4, 4)),
         blink=_read_array(folder / BLINK, (num_frames,)),
@@ -339,10 +340,10 @@ def _read_transforms(folder: Path) -> dict[str, Any]:  # Any: JSON.
     return content
 
 
-def _read_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
+def _read_array(path: Path, shape: tuple[int | None, ...], mapped: bool = False) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"The dataset lacks {path}. Run `ns-talking process` on the video again.")
-    array = read_array(path)
+    array = read_array(path, mapped)
     if array.ndim != len(shape) or any(want not in (None, side) for want, side in zip(shape, array.shape, strict=True)):
         wanted = " x ".join("any" if side is None else str(side) for side in shape)
         raise ValueError(

@@ -21,6 +21,7 @@ from ns_talking.process.clip_facts import ClipFacts, look_of, turn_deg
 from ns_talking.process.drift import drift
 from ns_talking.process.head_pose import pose_jitter
 from ns_talking.process.verdicts import VERDICTS
+from ns_talking.utils.mapped import measured
 from ns_talking.utils.verdicts import Level, Verdict
 
 _NUM_LOOKS = 24
@@ -71,7 +72,7 @@ def arrays(portrait: Portrait) -> Verdict:
         faults.append("head poses hold NaN")
     elif np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max() > 1e-2:
         faults.append("head poses are no rotations")
-    if np.isnan(portrait.landmarks[usable]).any():
+    if measured(portrait.landmarks, lambda points: np.isnan(points).any(axis=(1, 2)))[usable].any():
         faults.append("usable frames lack landmarks")
     if not np.isfinite(portrait.blink).all() or portrait.blink.min() < -0.01 or portrait.blink.max() > 1.01:
         faults.append("blinks leave 0 to 1")
@@ -122,7 +123,8 @@ def _clip_verdicts(folder: Path, portrait: Portrait) -> list[Verdict]:
 
 
 def _lips_and_level(portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
-    opening = aperture(portrait.landmarks.astype(np.float64), scheme(portrait.landmark_scheme))
+    layout = scheme(portrait.landmark_scheme)
+    opening = measured(portrait.landmarks, lambda points: aperture(points, layout))
     level = sound_levels(portrait.audio)[0] if portrait.audio is not None else np.zeros(0)
     return opening, level
 
@@ -130,7 +132,6 @@ def _lips_and_level(portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
 def _facts(portrait: Portrait) -> ClipFacts:
     """Measure what a finished dataset tells; what only the video tells is NaN, and is not asked for."""
     layout = scheme(portrait.landmark_scheme)
-    landmarks = portrait.landmarks.astype(np.float64)
     opening, level = _lips_and_level(portrait)
     lags, curve = lip_sound_lag(opening, level, portrait.fps)
     best = int(np.argmax(curve))
@@ -138,7 +139,8 @@ def _facts(portrait: Portrait) -> ClipFacts:
     chosen = [
         portrait.frames[row] for row in np.unique(np.linspace(0, len(portrait.frames) - 1, _NUM_LOOKS).astype(int))
     ]
-    boxes = face_box(landmarks, layout)
+    boxes = measured(portrait.landmarks, lambda points: face_box(points, layout))
+    eyes = measured(portrait.landmarks, lambda points: outer_eye_distance(points, layout))
     looks = []
     for frame in chosen:
         packed = decoder.decode(frame)
@@ -160,7 +162,7 @@ def _facts(portrait: Portrait) -> ClipFacts:
         padded_s=0.0,
         usable_share=len(portrait.frames) / portrait.num_frames,
         several_faces_share=nan,
-        eye_distance_px=float(np.nanmedian(outer_eye_distance(landmarks, layout))),
+        eye_distance_px=float(np.nanmedian(eyes)),
         sharpness=seen[:, 0],
         brightness=seen[:, 1],
         overexposed_share=float(seen[:, 2].mean()),

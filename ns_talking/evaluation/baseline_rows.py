@@ -14,6 +14,7 @@ from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.evaluation.protocol import Torso
 from ns_talking.evaluation.real_rows import own_torso_only
 from ns_talking.evaluation.subject import Image, Subject
+from ns_talking.utils.mapped import release
 
 _MEAN_STRIDE = 4
 _MOST_SOUNDS = 4000
@@ -81,7 +82,9 @@ class RigidPoints:
         self._scale = dataset.width / self._portrait.width
 
     def __getitem__(self, frame: int) -> Float[np.ndarray, "points 2"]:
-        return self._portrait.landmarks[frame, self._stable, :2].astype(np.float64) * self._scale
+        points = self._portrait.landmarks[frame, self._stable, :2].astype(np.float64) * self._scale
+        release(self._portrait.landmarks)
+        return points
 
 
 def warped(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ns_talking.pipelines.portrait import PortraitPipeline
 
 Image = UInt8[np.ndarray, "height width 3"]
-_FRAMES_AT_ONCE = 500
 _MARGIN_SHARE = 0.03
 """Background counts this share of the width away from the person."""
 
@@ -102,10 +101,7 @@ class Subject:
     def mouths(self) -> Int[np.ndarray, "frames 4"]:
         """Bound the mouth in each real frame, in whole pixels."""
         frames, places = np.unique(self.sources, return_inverse=True)
-        # In parts: all landmarks of an hour at double precision are a gigabyte.
-        parts = np.array_split(frames, -(-len(frames) // _FRAMES_AT_ONCE)) if len(frames) else []
-        boxes = [face_boxes(self.test.portrait, part.tolist(), *self.size).mouth for part in parts]
-        return np.concatenate(boxes)[places] if boxes else np.zeros((0, 4), dtype=np.int64)
+        return face_boxes(self.test.portrait, frames.tolist(), *self.size).mouth[places]
 
     def _frames(self) -> dict[int, PortraitFrame]:
         frames = self.__dict__.get("_by_index")

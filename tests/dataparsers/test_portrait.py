@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
@@ -35,6 +36,12 @@ def test_cameras_times_and_box_are_the_portraits(folder: Path) -> None:
         torch.testing.assert_close(outputs.cameras.camera_to_worlds, poses)
     torch.testing.assert_close(outputs.scene_box.aabb, torch.tensor(DEFAULT_BOUNDS))
     assert outputs.metadata["portrait"].num_frames == 22
+
+
+def test_landmarks_stay_on_disk(folder: Path) -> None:
+    portrait = read_portrait(folder)
+    assert isinstance(portrait.landmarks, np.memmap) and not portrait.landmarks.flags.writeable
+    np.testing.assert_array_equal(portrait.landmarks, np.load(folder / "landmarks.npy"))
 
 
 def test_downscale_factor_of_the_config_or_of_the_object_shrinks_the_cameras(folder: Path) -> None:

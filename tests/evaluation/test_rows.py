@@ -67,7 +67,7 @@ def test_mouths_are_found_in_parts_and_once_for_a_frame_that_comes_again(
 ) -> None:
     sources = np.array([13, 12, 14, 13, 15, 12])
     whole = face_boxes(subject.test.portrait, sources.tolist(), *subject.size).mouth
-    monkeypatch.setattr("ns_talking.evaluation.subject._FRAMES_AT_ONCE", 3)
+    monkeypatch.setattr("ns_talking.data.face_boxes._FRAMES_AT_ONCE", 3)
     np.testing.assert_array_equal(Subject(pipeline, subject.track, np.arange(6), sources).mouths(), whole)
 
 
