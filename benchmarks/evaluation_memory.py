@@ -3,8 +3,9 @@
     python benchmarks/evaluation_memory.py --output outputs/memory
     python benchmarks/evaluation_memory.py --output outputs/memory --take benchmarks/results/evaluation_memory.json
 
-Procedural heads of several lengths are drawn and trained for a few steps, then evaluated on their held-out eleventh,
-and one of them with voices of several lengths. Memory is what Linux says of the process, sampled: pages of the process
+Procedural heads of several lengths are drawn and trained for a few steps, then evaluated on the same number of held-out
+frames: what grows there grows with the dataset. One of them is evaluated with voices of several lengths: what grows
+there grows with the frames that are measured. Memory is what Linux says of the process, sampled: pages of the process
 itself, which have to stay flat, and pages of mapped files, which the system takes back when it needs them.
 """
 
@@ -26,6 +27,8 @@ sys.path.insert(0, str(ROOT))
 _EVERY_S = 0.1
 _SIZE_PX = 64
 _STEPS = 20
+_MEASURED_S = 1.8
+"""Of every clip: the held-out eleventh of twenty seconds."""
 _PROTOCOL = """title: Memory
 kind: {kind}
 rows: [{rows}]
@@ -111,7 +114,7 @@ def evaluated(folder: Path, config: Path, seconds: float, sound: Path | None) ->
     output, protocol = folder / f"{kind}_{seconds:g}", folder / f"{kind}.yaml"
     protocol.write_text(_PROTOCOL.format(kind=kind, rows=_ROWS[kind]))
     options = ["--load-config", str(config), "--protocol", str(protocol), "--output", str(output), "--overwrite"]
-    options += [] if sound is None else ["--sounds", str(sound)]
+    options += ["--max-seconds", str(_MEASURED_S)] if sound is None else ["--sounds", str(sound)]
     log = folder / f"{output.name}.log"
     own, files, wall_s = command(sys.executable, "-m", "ns_talking", "evaluate", *options, log=log)
     frames = read_record(output / FILE)[0].rows[-1].num_frames
@@ -122,7 +125,9 @@ def main() -> None:
     """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for drawings, trainings and logs")
-    parser.add_argument("--clips", type=float, nargs="+", default=[20.0, 80.0], help="lengths of clips in seconds")
+    parser.add_argument(
+        "--clips", type=float, nargs="+", default=[20.0, 80.0, 320.0], help="lengths of clips in seconds"
+    )
     parser.add_argument("--voices", type=float, nargs="+", default=[10.0, 40.0], help="lengths of voices in seconds")
     parser.add_argument("--take", type=Path, help="file for the record")
     options = parser.parse_args()
