@@ -1,11 +1,9 @@
-"""Frames as bytes: decoded when asked for, resized once, kept while a memory budget lasts."""
+"""Frames as bytes: decoded when asked for, resized once, kept while there is room."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from ns_talking.data.decoding import CLASS_SHIFT, FrameDecoder
 from ns_talking.data.format import Portrait, PortraitFrame
+from ns_talking.data.scratch_frames import ScratchFrames
 
 GIB = 1 << 30
 _MAX_THREADS = 8
@@ -86,7 +85,7 @@ class FrameStore:
         portrait: The dataset.
         width: Working width in px.
         height: Working height in px.
-        max_bytes: Memory for decoded frames; the most recent frame is kept even when it alone exceeds it.
+        max_bytes: Room for decoded frames, see `ScratchFrames`.
         face_classes: Whether frames tell the `FaceClass` of every pixel.
     """
 
@@ -94,18 +93,16 @@ class FrameStore:
         self.face_classes = face_classes
         self.width = width
         self.height = height
-        self.max_bytes = max_bytes
         self._decoder = FrameDecoder(portrait, width, height, face_classes)
-        self._frames: OrderedDict[int, PortraitImage] = OrderedDict()
-        self._num_bytes = 0
+        self._kept = ScratchFrames(width, height, max_bytes)
         self._pending: dict[int, Future[PortraitImage]] = {}
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     @property
     def num_bytes(self) -> int:
-        """Memory that decoded frames take now."""
-        return self._num_bytes
+        """Room that decoded frames take now."""
+        return self._kept.num_bytes
 
     @property
     def background(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -114,10 +111,9 @@ class FrameStore:
 
     def frame(self, frame: PortraitFrame) -> PortraitImage:
         """Give one frame, decoding it unless it is kept."""
+        if (packed := self._kept.get(frame.index)) is not None:
+            return PortraitImage(packed, self.background)
         with self._lock:
-            if frame.index in self._frames:
-                self._frames.move_to_end(frame.index)
-                return self._frames[frame.index]
             pending = self._pending.get(frame.index)
         return pending.result() if pending is not None else self._load(frame)
 
@@ -125,7 +121,7 @@ class FrameStore:
         """Start to decode frames that will be asked for soon, in the background."""
         for frame in frames:
             with self._lock:
-                if frame.index in self._frames or frame.index in self._pending:
+                if frame.index in self._kept or frame.index in self._pending:
                     continue
                 if self._pool is None:
                     threads = min(_MAX_THREADS, os.cpu_count() or 1)
@@ -134,30 +130,9 @@ class FrameStore:
 
     def _load(self, frame: PortraitFrame) -> PortraitImage:
         try:
-            image = PortraitImage(packed=_mapped(self._decoder.decode(frame)), background=self.background)
-            self._keep(frame.index, image)
-            return image
+            packed = self._decoder.decode(frame)
+            self._kept.put(frame.index, packed)
+            return PortraitImage(packed, self.background)
         finally:
             with self._lock:
                 self._pending.pop(frame.index, None)
-
-    def _keep(self, index: int, image: PortraitImage) -> None:
-        with self._lock:
-            if index in self._frames:
-                return
-            self._frames[index] = image
-            self._num_bytes += image.packed.nbytes
-            while self._num_bytes > self.max_bytes and len(self._frames) > 1:
-                _, dropped = self._frames.popitem(last=False)
-                self._num_bytes -= dropped.packed.nbytes
-
-
-def _mapped(values: UInt8[np.ndarray, "height width 8"]) -> UInt8[np.ndarray, "height width 8"]:
-    """Move a frame into memory of its own, outside the heap.
-
-    Frames live long among the buffers of training steps, which come and go: in one heap they keep those buffers' memory
-    from being used again, which cost as much as the frames themselves.
-    """
-    kept = np.frombuffer(mmap.mmap(-1, values.nbytes), np.uint8).reshape(values.shape)
-    kept[:] = values
-    return kept

@@ -48,7 +48,8 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     frames_per_batch: int = 8
     """Distinct frames in a step. More frames show the audio encoder more sounds, fewer cost less encoding."""
     cache_gib: float = DEFAULT_CACHE_GIB
-    """Memory for decoded frames in GiB (8 bytes per pixel); frames beyond it are decoded again."""
+    """Room for decoded frames in GiB (8 bytes per pixel), in a temporary file, which the system keeps in memory while
+    it can; frames beyond it are decoded again."""
     gpu_share: float = 0.5
     """Share of the GPU's free memory that the training frames may take, at 8 bytes per pixel. Where all of them fit
     they stay there; where they do not, the pixels of every step are copied."""

@@ -27,7 +27,7 @@ class PortraitDataset(InputDataset):
         scale_factor: Scales the images; 1 keeps the size of the cameras.
         working_size: Longer side of the images in px; None keeps the size of the cameras. Never enlarges.
         store: Frames that another dataset of the same portrait and size decodes as well; None makes a new store.
-        max_bytes: Memory of a new store for decoded frames.
+        max_bytes: Room of a new store for decoded frames.
         face_classes: Whether frames tell the `FaceClass` of every pixel.
     """
 

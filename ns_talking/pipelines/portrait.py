@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from nerfstudio.engine.callbacks import (
+    TrainingCallback,
+    TrainingCallbackAttributes,
+    TrainingCallbackLocation,
+)
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from rich.markup import escape
 from torch import Tensor
@@ -24,6 +29,7 @@ from ns_talking.pipelines import viewer_hook
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.phases import Phase, PhasesConfig
 from ns_talking.utils.halves import share_threads
+from ns_talking.utils.heap import give_back_memory, share_one_heap
 from ns_talking.utils.progress import CONSOLE
 
 if TYPE_CHECKING:
@@ -70,6 +76,8 @@ class PortraitPipeline(VanillaPipeline):
         local_rank: int = 0,
         **kwargs: Any,  # Any: Nerfstudio's trainer adds its gradient scaler.
     ) -> None:
+        if torch.device(device).type == "cpu":
+            share_one_heap()
         # Nerfstudio annotates `str` and passes a device.
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # pyright: ignore[reportArgumentType]
         self.guard: TrainingGuard | None = None
@@ -100,6 +108,7 @@ class PortraitPipeline(VanillaPipeline):
                 "out, and let other sound drive the portrait when it is trained: ns-talking render --audio"
             )
         model.prepare_training(self.datamanager.train_dataset)
+        give_back_memory()
         if read_subject(model.portrait.folder) is None:
             CONSOLE.print(
                 f"[yellow]{escape(str(model.portrait.folder))} has no {SUBJECT}, which says who is shown and agreed "
@@ -196,6 +205,17 @@ class PortraitPipeline(VanillaPipeline):
         """Tell what drives the portrait now."""
         model = self.portrait_model
         return Driving(model.track, self.audio, model.audio_code.voice)
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        """Add to what data and model wish for: on a CPU, memory that steps left behind goes back now and then."""
+        wishes = super().get_training_callbacks(training_callback_attributes)
+        if self.device.type != "cpu":
+            return wishes
+        where = [TrainingCallbackLocation.AFTER_TRAIN_ITERATION]
+        # A step in so many, for it costs one in a hundred of the time: what is given back has to be fetched again.
+        return [*wishes, TrainingCallback(where, lambda step: give_back_memory(), update_every_num_iters=20)]
 
     def get_train_loss_dict(self, step: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """Take the phase's pixels and weigh the phase's losses."""
