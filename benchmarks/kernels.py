@@ -38,6 +38,7 @@ from ns_talking.kernels.linear import linear
 from ns_talking.kernels.march_rays import march_rays
 from ns_talking.kernels.tcnn.library import library
 from ns_talking.kernels.triplane_encoding import PLANES, triplane_encoding
+from ns_talking.utils.halves import in_halves, share_threads
 
 Encoder = Callable[[Tensor, Tensor, GridGeometry], Tensor]
 
@@ -220,19 +221,30 @@ def step_case() -> Case:
     """C2: forward, backward and optimiser of ER-NeRF's head on 1,024 rays of 16 samples, by way of encoding."""
     num_rays = TRAIN_ENCODING.num_points // MAX_SAMPLES
     field = PortraitField()
-    optimizer = torch.optim.AdamW(field.parameters(), lr=0.0)
+    optimizer = torch.optim.AdamW(field.parameters(), lr=0.0, fused=True)
     points = torch.rand(num_rays * MAX_SAMPLES, 3, generator=seeded(0))
     per_ray = torch.rand(num_rays, 20, generator=seeded(1)).repeat_interleave(MAX_SAMPLES, dim=0)
     code, target = torch.rand(32, generator=seeded(2)), torch.rand(num_rays, 3, generator=seeded(3))
     t = torch.rand(num_rays, MAX_SAMPLES, generator=seeded(4)).sort(dim=1).values
     valid = torch.ones(num_rays, MAX_SAMPLES, dtype=torch.bool)
 
-    def side(encode: Encoder, composite: Callable, product: Callable = F.linear) -> Callable[[], list[Tensor]]:
+    threads = torch.get_num_threads()
+
+    def side(
+        encode: Encoder, composite: Callable, product: Callable = F.linear, halves: bool = False
+    ) -> Callable[[], list[Tensor]]:
+        def values() -> tuple[Tensor, ...]:
+            if not halves:
+                return field(points, per_ray, code, encode)
+            function = functools.partial(field, encode=encode)
+            return in_halves(function, [points, per_ray], [code], list(field.parameters()), MAX_SAMPLES)
+
         def run() -> list[Tensor]:
+            torch.set_num_threads(max(threads // 2, 1) if halves else threads)
             field.product = product
             optimizer.zero_grad()
             density, rgb, uncertainty, audio, eye = (
-                value.view(num_rays, MAX_SAMPLES, *value.shape[1:]) for value in field(points, per_ray, code, encode)
+                value.view(num_rays, MAX_SAMPLES, *value.shape[1:]) for value in values()
             )
             result = composite(density, STEP, rgb, torch.cat([audio, eye], dim=-1), uncertainty, t, valid)
             loss = (result.rgb - target).square().mean() + 1e-4 * (result.auxiliary.mean() + result.weighted.mean())
@@ -248,6 +260,9 @@ def step_case() -> Case:
         "torch": side(triplane_encoding.reference, composite_rays.reference),
         "numba, oneDNN": side(triplane_encoding.numba, composite_rays.numba, linear),
     }
+    if threads > 1:
+        share_threads()
+        sides["numba, oneDNN, two halves"] = side(triplane_encoding.numba, composite_rays.numba, linear, halves=True)
     return Case(f"ER-NeRF step {num_rays}x{MAX_SAMPLES}", sides, shape=f"{num_rays} rays x {MAX_SAMPLES}")
 
 
