@@ -109,7 +109,7 @@ def _shown(evaluated: Evaluated, name: str) -> str:
     sound, start_s = evaluated.heard.get(name, (None, 0.0))
     pictures = []
     lips = "aperture" if "aperture" in curves else "opening"
-    for key, label, heard in ((lips, "lips open, eye distances", sound), ("eyes", "eye aspect ratio", None)):
+    for key, label, heard in ((lips, "lips open, eye dist.", sound), ("eyes", "eye aspect ratio", None)):
         content = opening_plot(curves, key, heard, start_s, evaluated.fps, label)
         if content is not None:
             pictures.append(Picture(content, "png", label))
@@ -146,6 +146,8 @@ def _video(folder: Path) -> str:
     return (
         f'<video controls loop preload="auto" poster="data:image/jpeg;base64,{picture}" '
         f'src="data:video/mp4;base64,{data}"></video>'
+        # On paper browsers leave a video blank, poster or not.
+        f'<img class="printed" alt="the first frame of the video" src="data:image/jpeg;base64,{picture}">'
     )
 
 

@@ -40,7 +40,8 @@ def opening_plot(
         curve(axes[0], instants, real[:count], "0.25", "real")
     curve(axes[0], instants, rendered[:count], "C3", "rendered")
     axes[0].set(ylabel=label)
-    axes[0].legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
+    # Above the axes, where no curve runs.
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, fontsize=8, frameon=False)
     if sound is not None:
         samples = read_audio(sound, SAMPLE_RATE_HZ, start_s, count / fps)
         envelope(axes[1], samples, SAMPLE_RATE_HZ, start_s)

@@ -24,7 +24,8 @@ td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bo
 .pass { background: #2e8b57; } .warn { background: #c98a00; } .fail { background: #c0392b; }
 .quiet { color: #777; } code, pre { background: #eee; border-radius: 4px; padding: .1rem .35rem; }
 pre { padding: .6rem .8rem; overflow-x: auto; }
-.wide { overflow-x: auto; } .wide td, .wide th { white-space: nowrap; overflow-wrap: normal; padding: .35rem .45rem; }
+.wide { overflow-x: auto; font-size: 13px; }
+.wide td, .wide th { white-space: nowrap; overflow-wrap: normal; padding: .35rem .45rem; }
 .wide th.number { white-space: normal; } tr.first td { border-top: 2px solid #bbb; }
 .wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: #fff; }
 video { max-width: 100%; border-radius: 4px; }
@@ -33,10 +34,15 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } 
   body { color: #ddd; background: #1b1b1b; } table { background: #242424; } td, th { border-color: #3a3a3a; }
   .wide td:first-child, .wide th:first-child { background: #242424; } code, pre { background: #333; }
   img.plot { background: #fff; } }
+.printed { display: none; }
+@page { size: landscape; margin: 1cm; }
 @media print {
-  body { max-width: none; padding: 0; font-size: 11px; background: #fff; } h2 { break-after: avoid; }
-  .wide { overflow: visible; font-size: 8px; } .wide td, .wide th { white-space: normal; padding: .2rem; }
-  tr, img, video { break-inside: avoid; } }
+  body { max-width: none; padding: 0; font-size: 11px; color: #222; background: #fff; } table { background: #fff; }
+  h2, h2 + p { break-after: avoid; } tr, img { break-inside: avoid; } img { max-height: 85vh; }
+  .wide { overflow: visible; font-size: 9px; } .wide td, .wide th { white-space: normal; padding: .15rem .2rem; }
+  .wide { break-inside: avoid; } .wide td:first-child { overflow-wrap: anywhere; min-width: 12em; }
+  .wide td:first-child, .wide th:first-child { position: static; }
+  video { display: none; } .printed { display: block; } }
 """
 
 

@@ -93,10 +93,32 @@ def test_wide_tables_scroll_and_the_page_does_not(context: Any, evaluated: Evalu
 
 
 def test_nothing_of_a_table_is_cut_off_on_paper(context: Any, evaluated: Evaluated, tmp_path: Path) -> None:
-    page, _ = opened(context, tmp_path / "a" / "evaluation.html")
+    # Every figure of the fullest protocol, with deviations, in rows that name long trainings.
+    chosen = read_protocol("self-reenactment")
+    values = {figure.key: 0.98765 for figure in chosen.figures}
+    rows = [replace(row, values=values, missing={}) for row in evaluated.record.rows]
+    full = replace(evaluated.record, figures=[*chosen.figures], rows=rows, name="a_speaker_of_that_clip/er-nerf++/s1")
+    seeds = [full, replace(full, rows=[replace(row, values=dict.fromkeys(values, 0.5)) for row in rows])]
+    runs = [replace(evaluated, record=record) for record in seeds]
+    path = tmp_path / "evaluation.html"
+    path.write_text(comparison_page(runs, compared(seeds), "model", ["a.html", "b.html"]), encoding="utf-8")
+    page, _ = opened(context, path)
     page.emulate_media(media="print")
-    page.set_viewport_size({"width": 720, "height": 1000})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    # Letter, which is narrower than A4, lies across and has margins of a centimetre.
+    page.set_viewport_size({"width": 980, "height": 740})
+    assert "\u00b1" in page.locator(".wide").last.inner_text()
+    assert page.locator(".wide td").count() >= 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= 980
+    page.close()
+
+
+def test_paper_shows_the_first_frame_in_place_of_the_video(context: Any, evaluated: Evaluated, tmp_path: Path) -> None:
+    page, _ = opened(context, tmp_path / "a" / "evaluation.html")
+    video, frame = page.locator("video"), page.locator("img.printed")
+    assert video.is_visible() and not frame.is_visible()
+    page.emulate_media(media="print")
+    assert frame.is_visible() and not video.is_visible()
+    assert frame.evaluate("(image) => image.naturalWidth") == 768
     page.close()
 
 
