@@ -53,8 +53,6 @@ _PARTS = {
     "test": "the test part of the clip",
     "validation": "the end of the training part, which settings are chosen on; no figure for a report",
 }
-_DECODED_BYTES = 64 << 20
-"""Decoded frames that are kept at most. Every row reads them in order, so more of them would never be met again."""
 VIDEO_SECONDS = 60.0
 """Length of the side-by-side video at most, so that the page stays small."""
 
@@ -102,8 +100,6 @@ class Evaluation:
     ) -> None:
         self._pipeline, self._config, self._config_path = pipeline, config, config_path
         self._protocol, self._detector, self._options = protocol, detector, options
-        store = pipeline.datamanager.eval_dataset.store
-        store.max_bytes = min(store.max_bytes, _DECODED_BYTES)
         self._finder = FaceFinder(detector)
         self._layout = scheme(detector.scheme)
         self._unavailable: dict[str, str] = {}

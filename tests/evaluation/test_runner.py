@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from ns_talking.audio.io import write_wav
-from ns_talking.data.frame_store import GIB, FrameStore
 from ns_talking.evaluation.comparison import compared
 from ns_talking.evaluation.page import comparison_page, run_page
 from ns_talking.evaluation.protocol import Demand, Protocol, RowName, read_protocol
@@ -20,7 +19,6 @@ from ns_talking.evaluation.record import VERSION, read_record, write_record
 from ns_talking.evaluation.runner import Evaluated
 from ns_talking.evaluation.tables import missing_reasons
 from ns_talking.metrics import METRICS
-from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.utils.video import read_frames, video_info
 
 Run = Callable[..., Evaluated]
@@ -76,24 +74,6 @@ def test_a_row_that_is_done_is_not_measured_again(evaluate: Run, make_detector: 
     fourth = make_detector()
     evaluate(chosen, fourth, overwrite=True)
     assert fourth.num_images == 8 * 3
-
-
-def test_few_decoded_frames_are_kept_and_the_figures_are_the_same(
-    evaluate: Run, pipeline: PortraitPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen, data = protocol("real", "mean-frame", "nearest-pose"), pipeline.datamanager
-    store = FrameStore(data.eval_dataset.portrait, data.eval_dataset.width, data.eval_dataset.height, GIB)
-    for dataset in (data.train_dataset, data.eval_dataset):
-        monkeypatch.setattr(dataset, "store", store)
-    frame_bytes = 8 * store.width * store.height
-    monkeypatch.setattr("ns_talking.evaluation.runner._DECODED_BYTES", 2 * frame_bytes)
-    sparing = evaluate(chosen, output=tmp_path / "sparing").record
-    assert store.num_bytes == 2 * frame_bytes
-    store.max_bytes = GIB
-    monkeypatch.setattr("ns_talking.evaluation.runner._DECODED_BYTES", GIB)
-    generous = evaluate(chosen, output=tmp_path / "generous").record
-    assert store.num_bytes > 2 * frame_bytes
-    assert sparing.rows == generous.rows
 
 
 def test_another_sound_of_the_same_name_and_length_is_measured_again(
