@@ -42,7 +42,8 @@ class Origin:
     composite: bool = False
     """Whether parts of the picture are filmed frames of the person."""
     hashes: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 by what was hashed: `training_clip`, `audio`, `checkpoint`, `weights`."""
+    """SHA-256 by what was hashed: `training_clip`, `audio`, `checkpoint`, `weights`. And `tracked_clip`, a digest of
+    our own of the clip's head poses, size and lens."""
     subject: Mapping[str, str] = field(default_factory=dict)
     """Content of the dataset's subject.json; empty where there is none."""
 
@@ -144,7 +145,12 @@ def manifest(origin: Origin, title: str, media: str = "video/mp4", watermark: in
     """
     agent = {"name": "ns-talking", "version": version()}
     created = {"action": "c2pa.created", "digitalSourceType": origin.source_type, "softwareAgent": agent}
-    details: dict[str, Any] = {"generator": agent, "method": origin.method, "sha256": dict(origin.hashes)}
+    hashes = dict(origin.hashes)
+    # No SHA-256 of a file that somebody could compare.
+    tracked = hashes.pop("tracked_clip", None)
+    details: dict[str, Any] = {"generator": agent, "method": origin.method, "sha256": hashes}
+    if tracked is not None:
+        details["tracked_clip"] = tracked
     if watermark is not None:
         details["watermark"] = f"{watermark:08x}"
     if origin.subject:

@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
 
 
+_GO_ON = ("evaluate", "reproduce")
+"""Verbs that keep what they finished and leave it to this file to say so."""
+
+
 def _status(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         _list_verbs()
@@ -79,7 +83,8 @@ def _status(arguments: list[str]) -> int:
     try:
         return _run(name, options)
     except KeyboardInterrupt as interruption:
-        report(str(interruption) or f"ns-talking {name} was interrupted.")
+        kept = " What it finished is kept: the same command goes on from there." if name in _GO_ON else ""
+        report(str(interruption) or f"ns-talking {name} was interrupted.{kept}")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader, for example `head`, has gone: nothing is left to say, and the interpreter's own last flush of

@@ -90,6 +90,9 @@ class Process:
         try:
             result = run_steps(workspace, progress, overwrite=self.overwrite, finished=finished)
         except KeyboardInterrupt:
+            if subject is not None and workspace.manifest.is_file():
+                # Nobody is asked twice.
+                write_subject(workspace.folder, subject)
             ready = f"Finished so far: {', '.join(done)}." if done else "No step was finished."
             raise KeyboardInterrupt(f"Interrupted. {ready} The same command continues from there.") from None
         self._conclude(workspace, result, time.perf_counter() - begin)

@@ -106,6 +106,13 @@ class ResumableVideoWriter:
                 )
             else:
                 self._unfinished.remove()
+                if self.num_frames:
+                    CONSOLE.print(
+                        f"Nothing of {self.path} is kept: that begins with the first "
+                        f"{PART_FRAMES / self._fps:.0f} s. The same command starts again.",
+                        markup=False,
+                        soft_wrap=True,
+                    )
 
     def write(self, frame: UInt8[np.ndarray, "height width channels"]) -> None:
         """Append one frame, RGB or RGBA as the parts take it.

@@ -36,6 +36,12 @@ def changed(path: Path, *positions: int) -> Path:
     return other
 
 
+def test_a_digest_of_our_own_is_not_called_sha256() -> None:
+    origin = replace(ORIGIN, hashes={"audio": "ab" * 32, "tracked_clip": "cd" * 16})
+    details = marking.manifest(origin, "a.mp4")["assertions"][1]["data"]
+    assert details["sha256"] == {"audio": "ab" * 32} and details["tracked_clip"] == "cd" * 16
+
+
 def test_a_marked_video_says_what_made_it_from_what(marked: Path) -> None:
     finding = examine(marked)
     assert finding.status == "marked" and not finding.trusted and "untrusted" in finding.signer

@@ -32,9 +32,9 @@ def status_of(*arguments: str) -> int | str | None:
 
 @pytest.fixture
 def failing_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Replace the verb `demo` by one whose `main` runs the given statement."""
+    """Replace a verb, `demo` unless told otherwise, by one whose `main` runs the given statement."""
 
-    def replace(statement: str) -> None:
+    def replace(statement: str, verb: str = "demo") -> None:
         module = tmp_path / "failing_verb.py"
         module.write_text(
             "import errno, signal, os, sys\n"
@@ -47,7 +47,7 @@ def failing_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         )
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "failing_verb", raising=False)
-        monkeypatch.setitem(VERBS, "demo", VERBS["demo"]._replace(target="failing_verb:Demo"))
+        monkeypatch.setitem(VERBS, verb, VERBS[verb]._replace(target="failing_verb:Demo"))
 
     return replace
 
@@ -159,12 +159,13 @@ def test_debugging_shows_the_traceback(failing_verb, monkeypatch: pytest.MonkeyP
         main(["demo"])
 
 
-def test_ctrl_c_exits_with_130(failing_verb, capsys: pytest.CaptureFixture[str]) -> None:
-    failing_verb("os.kill(os.getpid(), signal.SIGINT)")
+@pytest.mark.parametrize(("verb", "said"), [("demo", "demo was interrupted."), ("evaluate", "same command goes on")])
+def test_ctrl_c_exits_with_130(failing_verb, verb: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    failing_verb("os.kill(os.getpid(), signal.SIGINT)", verb)
     # A shell starts background jobs with the signal ignored, and the tests may be one.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert status_of("demo") == 130
+        assert status_of(verb) == 130
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "interrupted" in capsys.readouterr().err
+    assert said in " ".join(capsys.readouterr().err.split())

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from speech_models import install
 
+from ns_talking.data.subject import Subject, read_subject
 from ns_talking.process.runner import RunResult, StepResult
 from ns_talking.process.step import Workspace
 from ns_talking.scripts import process
 from ns_talking.scripts.main import main
 from ns_talking.scripts.process import Process
+from ns_talking.utils.files import write_json
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,19 @@ def test_an_interruption_says_what_is_finished_and_how_to_continue(
     assert exit_.value.code == 130
     output = " ".join(capsys.readouterr().err.split())
     assert "Interrupted. Finished so far: frames. The same command continues from there." in output
+
+
+def test_an_interruption_before_the_first_step_is_done_keeps_who_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Subject("Ada", "written", "research", "2026-08-31")
+
+    def run(workspace: Workspace, progress: object, **options: object) -> RunResult:
+        write_json(workspace.manifest, {})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "run_steps", run)
+    monkeypatch.setattr(process, "asked_subject", lambda *_: ada)
+    with pytest.raises(KeyboardInterrupt):
+        Process(tmp_path / "a.mp4", tmp_path / "data").main()
+    assert read_subject(tmp_path / "data") == ada

@@ -78,10 +78,14 @@ def test_an_interruption_keeps_whole_parts_and_the_result_is_the_same(
     assert not (tmp_path / ".a.mp4.unfinished").exists()
 
 
-def test_an_interruption_within_the_first_part_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interruption_within_the_first_part_leaves_nothing_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "a.mp4", stop=5)
     assert not list(tmp_path.iterdir())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Nothing of" in printed and "The same command starts again" in printed
 
 
 @pytest.mark.parametrize("damage", ["content", "part", "missing"])
