@@ -52,7 +52,7 @@ class FewShotDataManager(PortraitDataManager):
         # The dataparser `identities` has them.
         others = getattr(self.dataparser, "others", list)() if self.test_mode == "val" else []
         share = self._max_bytes() // (1 + len(others))
-        dataset.store.max_bytes = share
+        dataset.store.limit(share)
         scale, size = self.config.camera_res_scale_factor, self.config.working_size
         dataset.metadata["others"] = [PortraitDataset(outputs, scale, size, max_bytes=share) for outputs in others]
         dataset.metadata["size_px"] = (dataset.width, dataset.height)

@@ -104,6 +104,10 @@ class FrameStore:
         """Room that decoded frames take now."""
         return self._kept.num_bytes
 
+    def limit(self, max_bytes: int) -> None:
+        """Take less room than before from now on, before frames are asked for."""
+        self._kept.limit(max_bytes)
+
     @property
     def background(self) -> UInt8[np.ndarray, "height width 3"]:
         """The scene without the person."""

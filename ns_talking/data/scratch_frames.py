@@ -30,7 +30,7 @@ class ScratchFrames:
     def __init__(self, width: int, height: int, max_bytes: int) -> None:
         self._shape = height, width, 8
         self._frame_bytes = height * width * 8
-        self._capacity = max(max_bytes // self._frame_bytes, 1)
+        self._capacity = self._fitting(max_bytes)
         self._slots: OrderedDict[int, int] = OrderedDict()
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
@@ -44,6 +44,13 @@ class ScratchFrames:
     def num_bytes(self) -> int:
         """Room that frames take now."""
         return len(self._slots) * self._frame_bytes
+
+    def limit(self, max_bytes: int) -> None:
+        """Take less room than before; what does not fit into it is forgotten."""
+        with self._lock:
+            self._capacity = min(self._capacity, self._fitting(max_bytes))
+            # A frame's place in the file says nothing about its age.
+            self._slots = OrderedDict((index, slot) for index, slot in self._slots.items() if slot < self._capacity)
 
     def get(self, index: int) -> UInt8[np.ndarray, "height width 8"] | None:
         """Read a frame; None when it is not kept."""
@@ -62,8 +69,10 @@ class ScratchFrames:
         with self._lock:
             if index in self._slots or not self._capacity:
                 return
-            full = len(self._slots) >= self._capacity
-            slot = self._slots.popitem(last=False)[1] if full else len(self._slots)
+            if len(self._slots) >= self._capacity:
+                self._slots.popitem(last=False)
+            taken = set(self._slots.values())
+            slot = next(slot for slot in range(self._capacity) if slot not in taken)
             try:
                 self._write(slot, packed)
             except OSError as problem:
@@ -76,6 +85,9 @@ class ScratchFrames:
                 )
                 return
             self._slots[index] = slot
+
+    def _fitting(self, max_bytes: int) -> int:
+        return max(max_bytes // self._frame_bytes, 1)
 
     def _write(self, slot: int, packed: UInt8[np.ndarray, "height width 8"]) -> None:
         if self._file is None:

@@ -41,6 +41,20 @@ def test_one_frame_is_kept_even_when_it_alone_exceeds_the_room() -> None:
     assert kept.num_bytes == FRAME_BYTES
 
 
+def test_less_room_forgets_what_does_not_fit_and_more_is_not_given() -> None:
+    kept = ScratchFrames(WIDTH, HEIGHT, 4 * FRAME_BYTES)
+    for index in range(4):
+        kept.put(index, _frame(index))
+    kept.get(0)
+    kept.limit(2 * FRAME_BYTES)
+    assert kept.num_bytes == 2 * FRAME_BYTES
+    kept.limit(9 * FRAME_BYTES)
+    for index in (5, 6, 7):
+        kept.put(index, _frame(index))
+        np.testing.assert_array_equal(kept.get(index), _frame(index))
+    assert kept.num_bytes == 2 * FRAME_BYTES
+
+
 def test_threads_read_whole_frames_while_others_are_replaced() -> None:
     kept = ScratchFrames(WIDTH, HEIGHT, 5 * FRAME_BYTES)
 
