@@ -83,7 +83,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:  # Any: tensors, numbers and 
             f"{path} holds more than tensors, numbers and texts, or is damaged, and was not loaded: what else a "
             f"checkpoint can hold may execute code ({reason}). Get it again from where it was trained."
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # PyTorch's reader takes any text for a program of its old format, and fails wherever that leads.
         raise ValueError(f"{path} is damaged or no checkpoint ({error}). Copy it again, or train again.") from error
     if not isinstance(state, dict) or not {"pipeline", "step"} <= set(state):
         raise ValueError(f"{path} is not a checkpoint that `ns-train` wrote. Name the config.yml of a training.")

@@ -136,3 +136,11 @@ def test_settings_of_earlier_versions_are_read_as_their_class_reads_them(tmp_pat
     lattice, fit = read_config_file(path)
     assert (lattice.token_dim, lattice.span) == (32, "head")
     assert fit.span_s == 0.2
+
+
+@pytest.mark.parametrize("text", ["this is text\n", "hello\n", "", "0\n", "a: 1\nb: 2\n", "}\n", "R\n", "(t.\n"])
+def test_a_text_in_the_place_of_a_checkpoint_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "step-000000299.ckpt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"step-000000299\.ckpt .*(damaged|not a checkpoint)"):
+        read_checkpoint(path)
