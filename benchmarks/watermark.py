@@ -29,7 +29,7 @@ import scipy.stats
 import tyro
 
 from ns_talking.provenance.look import frames_to_look_at
-from ns_talking.provenance.masking import ROOT_MEAN_SQUARE
+from ns_talking.provenance.masking import STRENGTH
 from ns_talking.provenance.watermark import imprint
 from ns_talking.provenance.watermark_reading import THRESHOLD, WRONG_ALARMS, Watermark, likeliest
 from ns_talking.utils.files import write_json
@@ -98,7 +98,7 @@ class WatermarkBenchmark:
         self._record |= {
             "format": "watermark-2",
             "machine": platform.processor() or platform.machine(),
-            "root_mean_square": ROOT_MEAN_SQUARE,
+            "strength": STRENGTH,
             "threshold": THRESHOLD,
             "wrong_alarms_by_design": WRONG_ALARMS,
         }

@@ -1,4 +1,4 @@
-"""How strong the watermark may be where: little on flat walls and skin, where it would be seen, more on hair and cloth.
+"""How strong the watermark may be where: less on flat walls and skin, where it would be seen, than on hair and cloth.
 
 Source:
     Texture hides noise (contrast masking, for example Legge and Foley, 1980). The measure of texture is our own.
@@ -6,22 +6,19 @@ Source:
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-ROOT_MEAN_SQUARE = 2.4
-"""Of the strength over a frame, in grey levels of 255: a PSNR of 40.5 dB."""
-_FLAT = 1.0, 2.0
-"""Strength where nothing hides it, in frames from `_SHAPED_PX` on: of plain pictures, and of textured ones."""
-_TEXTURED = 0.7, 0.95
+STRENGTH = 2.4
+"""Root mean square of the mark, in grey levels of 255, where texture hides it: a PSNR of 40.5 dB."""
+_FLAT = 1.2, 2.3
+"""Where nothing hides it, in frames from `_SHAPED_PX` on: of plain pictures, and of textured ones."""
+_TEXTURED = 0.45, 0.75
 """Mean share that is hidden in plain pictures, which show the mark best and lose it least, and in textured ones."""
-_MOST = 4.0
 _EVEN_PX, _SHAPED_PX = 256, 512
 """Up to the first, a codec at half the size leaves nothing of the mark to spare: it is equally strong everywhere."""
-_TEXTURE = 1.0
+_TEXTURE = 4.0
 """Mean absolute deviation from the surroundings, in grey levels, that hides the mark in full."""
 _SURROUNDINGS = 7
 """Side of the surroundings, in samples of two pixels."""
@@ -34,20 +31,16 @@ def strength(frame: UInt8[np.ndarray, "height width channels"]) -> Float32[np.nd
         frame: RGB or RGBA.
 
     Returns:
-        One number where it is the same everywhere. Its root mean square over the frame is at most `ROOT_MEAN_SQUARE`,
-        so that the PSNR is that of an even mark of this strength.
+        `STRENGTH` at most; one number where it is the same everywhere.
     """
     height, width = frame.shape[:2]
     shorter = min(height, width)
     if shorter <= _EVEN_PX:
-        return ROOT_MEAN_SQUARE
+        return STRENGTH
     hidden = _hidden(frame)
-    mean, square = float(hidden.mean()), max(float(np.square(hidden).mean()), 1e-9)
-    shaped = float(np.interp(mean, _TEXTURED, _FLAT))
-    flat = float(np.interp(shorter, (_EVEN_PX, _SHAPED_PX), (ROOT_MEAN_SQUARE, shaped)))
-    # flat + rise * hidden shall have the root mean square that is allowed: a quadratic equation for the rise.
-    rise = (math.sqrt((flat * mean) ** 2 + square * (ROOT_MEAN_SQUARE**2 - flat**2)) - flat * mean) / square
-    shape = (flat + min(rise, _MOST - flat) * hidden).astype(np.float32)
+    shaped = float(np.interp(float(hidden.mean()), _TEXTURED, _FLAT))
+    flat = float(np.interp(shorter, (_EVEN_PX, _SHAPED_PX), (STRENGTH, shaped)))
+    shape = (flat + (STRENGTH - flat) * hidden).astype(np.float32)
     return cv2.resize(shape, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

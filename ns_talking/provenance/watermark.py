@@ -2,8 +2,8 @@
 
 A tile of 32 x 32 cells, each a little brighter or darker, repeats over every frame of a video. It is the same in all
 frames, so that codecs keep it with what stands still, any change of the frame rate leaves it alone, and whoever reads
-it averages over time. The cells are a few pixels wide, so that half the size still shows them; texture lets them be
-stronger, flat areas weaker.
+it averages over time. The cells are a few pixels wide, so that half the size still shows them; on flat areas they are
+fainter.
 
 Source:
     Our design, of known parts: additive spread spectrum (Cox et al., 1997) in a periodic tile that survives cropping
