@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 PhaseName = Literal["head", "lips", "torso"]
+TORSO_GROUPS = ("torso", "torso_grid")
+"""Groups of parameters that the torso's phase trains; all others rest by then."""
 
 
 @dataclass(frozen=True)

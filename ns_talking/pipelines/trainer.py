@@ -17,8 +17,10 @@ from torch.cuda.amp.grad_scaler import GradScaler
 from ns_talking.driving.features import AUTO
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.health import early, worrying
+from ns_talking.pipelines.phases import TORSO_GROUPS
 from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
+from ns_talking.pipelines.weight_mean import WeightMean, averaged_parameters
 from ns_talking.utils.checkpoints import check_checkpoint
 from ns_talking.utils.files import absolute_path, atomic_path, write_text
 from ns_talking.utils.plain_errors import INTERRUPTED, end_plainly, report
@@ -39,6 +41,9 @@ class PortraitTrainerConfig(TrainerConfig):
     preset: Preset = "auto"
     """What all other defaults are: `paper` is the method's published recipe, with nothing of ours; `cpu` trains in
     minutes without a GPU; `auto` takes paper where there is a GPU and cpu elsewhere."""
+    mean_share: float = 0.0
+    """At the end of head and lips phase, everything but the torso becomes the mean of its last values: later ones weigh
+    more, and a weight falls to 1/e within this share of both phases. 0 keeps the last values."""
 
     def print_to_terminal(self) -> None:
         """Look for what the run needs before it prints or writes anything: `ns-train` calls this first.
@@ -85,6 +90,7 @@ class PortraitTrainer(Trainer):
         super().__init__(config, local_rank, world_size)
         self.grad_scaler = SteadyGradScaler(enabled=self.use_grad_scaler)
         self._interrupted = False
+        self._loaded_mean: dict[str, Any] = {}  # Any: as checkpoints hold it.
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """Fit the phases to the number of iterations, then set up as usual."""
@@ -104,6 +110,13 @@ class PortraitTrainer(Trainer):
             report("Training was interrupted while it was set up. The same command starts again.")
             raise SystemExit(INTERRUPTED) from None
         self._settle_audio_features()
+        groups = self.pipeline.portrait_model.get_param_groups()
+        self._mean = WeightMean(
+            averaged_parameters(groups, without=TORSO_GROUPS),
+            self.config.mean_share * (phases.head + phases.lips),
+            phases.head + phases.lips if self.config.mean_share else 0,
+        )
+        self._mean.load_state_dict(self._loaded_mean)
         self.guard = self.pipeline.guard = TrainingGuard(self.base_dir, self.device)
 
     def _settle_audio_features(self) -> None:
@@ -153,6 +166,7 @@ class PortraitTrainer(Trainer):
         """Train one iteration and take its time."""
         self.guard.begin()
         found = super().train_iteration(step)
+        self._mean.after(step)
         self.guard.end()
         if self._interrupted:
             self._stop(step)
@@ -177,6 +191,11 @@ class PortraitTrainer(Trainer):
         # allowed counts from the checkpoint's step (its main branch does).
         self.config.max_num_iterations = max(self.config.max_num_iterations - self._start_step, 0)
         if self._start_step:
+            path = self.config.load_checkpoint
+            if self.config.load_dir is not None:
+                path = self.config.load_dir / f"step-{self._start_step - 1:09d}.ckpt"
+            assert path is not None
+            self._loaded_mean = torch.load(path, map_location="cpu", weights_only=True).get("weight_mean", {})
             self.step = self._start_step - 1
             CONSOLE.print(f"Resuming at iteration {self._start_step}, {self.config.max_num_iterations} to go.")
 
@@ -191,6 +210,7 @@ class PortraitTrainer(Trainer):
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.optimizers.items()},
             "schedulers": {name: scheduler.state_dict() for name, scheduler in self.optimizers.schedulers.items()},
             "scalers": self.grad_scaler.state_dict(),
+            "weight_mean": self._mean.state_dict(),
         }
         self.guard.check_parameters(self.pipeline, step)
         # Not among the checkpoints: Nerfstudio takes whatever lies there for one.

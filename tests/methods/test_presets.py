@@ -56,7 +56,7 @@ def test_the_papers_recipe_has_nothing_of_ours() -> None:
     assert (config.max_num_iterations, datamanager.frames_per_batch) == (225_000, 1)
     assert model.colour_loss == "squared" and model.distortion_weight == 0
     assert not (model.use_face_surface or model.audio_code.use_lip_shape or config.pipeline.train_torso_beside_head)
-    assert model.pose_refinement == "off"
+    assert model.pose_refinement == "off" and config.mean_share == 0
     assert (model.head.finest_resolution, model.max_samples) == (512, 16)
     ours = cpu_config("er-nerf", er_nerf.cpu_model(), er_nerf.RATES)
     assert set(ours.optimizers) == set(config.optimizers)
