@@ -16,6 +16,7 @@ from ns_talking.utils.verdicts import Level, Verdict
 
 if TYPE_CHECKING:
     from ns_talking.data.portrait_dataset import PortraitDataset
+    from ns_talking.modules.audio_code import AudioCode
     from ns_talking.pipelines.portrait import PortraitPipeline
 
 _NUM_SOUNDS = 8
@@ -24,14 +25,30 @@ _DEAF_LEVELS = 0.4
 
 
 def parameters(pipeline: PortraitPipeline) -> Verdict:
-    """Look for NaN: one is enough to make every picture black."""
-    broken = [
-        name for name, value in pipeline.portrait_model.named_parameters() if not bool(torch.isfinite(value).all())
+    """Look for NaN in what was trained and in what was measured for it: one is enough to make every picture black."""
+    model = pipeline.portrait_model
+    unmeasured = _unmeasured(model.audio_code)
+    trained = [name for name, value in model.named_parameters() if not bool(torch.isfinite(value).all())]
+    measured = [
+        name
+        for name, value in model.named_buffers()
+        if name.removeprefix("audio_code.") not in unmeasured and not bool(torch.isfinite(value).all())
     ]
-    level: Level = "fail" if broken else "pass"
-    found = f"{len(broken)} hold NaN or infinity, the first is {broken[0]}" if broken else "all are finite"
-    advice = "Train again with lower learning rates or in full precision (--mixed-precision False)." if broken else ""
-    return Verdict("parameters", level, found, "One NaN spreads over every picture.", advice)
+    broken = [*trained, *measured]
+    if not broken:
+        later = "; the mouth's rest is measured when it is needed" if unmeasured else ""
+        return Verdict("parameters", "pass", f"all are finite{later}", "One NaN spreads over every picture.", "")
+    found = f"{len(broken)} hold NaN or infinity, the first is {broken[0]}"
+    advice = "Train again with lower learning rates or in full precision (--mixed-precision False)."
+    if not trained:
+        advice = "It was measured on the dataset. Look for what is wrong there, then train: ns-talking doctor DATASET"
+    return Verdict("parameters", "fail", found, "One NaN spreads over every picture.", advice)
+
+
+def _unmeasured(code: AudioCode) -> tuple[str, ...]:
+    """Name the state of the mouth's rest where none of it was measured: it is NaN then, and measured when needed."""
+    found = {name: value for name in code.ADDED_STATE if (value := getattr(code, name, None)) is not None}
+    return tuple(found) if all(bool(value.isnan().all()) for value in found.values()) else ()
 
 
 def occupancy(pipeline: PortraitPipeline) -> Verdict:

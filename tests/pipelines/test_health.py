@@ -37,14 +37,39 @@ def test_every_finding_says_what_to_do(pipeline: PortraitPipeline) -> None:
     assert names == ["parameters", "occupancy", "head", "audio attention", "mouth follows sound"]
 
 
-def test_one_nan_among_the_parameters_is_named(pipeline: PortraitPipeline) -> None:
-    name, parameter = next(pair for pair in pipeline.portrait_model.named_parameters() if pair[1].numel() > 1)
-    value = parameter.data.view(-1)[0].clone()
-    parameter.data.view(-1)[0] = float("nan")
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("name", "advice"), [("torso.table", "learning rates"), ("audio_code.scale", "ns-talking doctor DATASET")]
+)
+def test_one_nan_among_parameters_and_buffers_is_named(
+    pipeline: PortraitPipeline, name: str, wrong: float, advice: str
+) -> None:
+    flat = pipeline.portrait_model.state_dict()[name].view(-1)
+    value = flat[0].clone()
+    flat[0] = wrong
     verdict = health.parameters(pipeline)
-    parameter.data.view(-1)[0] = value
-    assert verdict.level == "fail" and name in verdict.found
+    flat[0] = value
+    assert verdict.level == "fail" and name in verdict.found and advice in verdict.advice
     assert health.parameters(pipeline).level == "pass"
+
+
+def test_a_rest_that_was_never_measured_is_no_fault_and_half_a_one_is(pipeline: PortraitPipeline) -> None:
+    code = pipeline.portrait_model.audio_code
+    before = code.rest_audio.clone()
+    code.register_buffer("rest_shape", torch.full((6,), torch.nan))
+    try:
+        code.rest_audio.fill_(torch.nan)
+        verdict = health.parameters(pipeline)
+        assert verdict.level == "pass" and "measured when it is needed" in verdict.found
+        code.rest_shape.fill_(0.5)
+        assert "audio_code.rest_audio" in health.parameters(pipeline).found
+        code.rest_audio.fill_(0.5)
+        assert health.parameters(pipeline).found == "all are finite"
+        code.rest_audio.view(-1)[0] = torch.nan
+        assert "audio_code.rest_audio" in health.parameters(pipeline).found
+    finally:
+        code.rest_audio.copy_(before)
+        del code.rest_shape
 
 
 @pytest.mark.parametrize(("share", "level"), [(0.0, "fail"), (0.25, "pass"), (1.0, "warn")])
