@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import platform
 import threading
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ns_talking.process.models import find_model
+from ns_talking.utils.model_files import torch_hub_folder
 from ns_talking.utils.native_output import hidden_native_stderr
 from ns_talking.utils.optional import require
 
@@ -123,6 +126,20 @@ class MediaPipeDetector:
         return landmarker
 
 
+def _weights_of(package: str) -> list[str]:
+    """List where face-alignment gets its weights; the last part of an address is the name of its file."""
+    found = []
+    for module, names in (
+        (f"{package}.detection.sfd.sfd_detector", ("s3fd",)),
+        (f"{package}.api", ("3DFAN-4", "depth")),
+    ):
+        tables = vars(importlib.import_module(module))
+        # Before 1.5 `models_urls` held those for old versions of PyTorch.
+        table = tables.get("default_model_urls", tables.get("models_urls", {}))
+        found += [table[name] for name in names if name in table]
+    return found
+
+
 class FaceAlignmentDetector:
     """The 68 points of face-alignment's 3D network; it downloads its own weights on first use."""
 
@@ -133,15 +150,22 @@ class FaceAlignmentDetector:
 
         Raises:
             ImportError: When face-alignment is not installed.
-            FileNotFoundError: When its weights cannot be downloaded.
+            FileNotFoundError: When its weights cannot be downloaded; the message names the files.
         """
         package = require("face_alignment", extra="face-alignment", purpose="Finding landmarks with face-alignment")
+        options = {"device": "cpu", "flip_input": False}
+        if "compile" in inspect.signature(package.FaceAlignment).parameters:
+            # From 1.5 on it would compile its networks first, which takes minutes and a compiler for C++.
+            options["compile"] = False
         try:
-            self._network = package.FaceAlignment(package.LandmarksType.THREE_D, device="cpu", flip_input=False)
+            self._network = package.FaceAlignment(package.LandmarksType.THREE_D, **options)
         except OSError as error:
+            folder = torch_hub_folder()
+            missing = [url for url in _weights_of(package.__name__) if not (folder / Path(url).name).is_file()]
+            files = f" Missing: {', '.join(missing)}." if missing else ""
             raise FileNotFoundError(
-                f"face-alignment could not download its weights ({error}). Connect to the network once, or put its "
-                "files into the folder hub/checkpoints below TORCH_HOME (default ~/.cache/torch)."
+                f"face-alignment could not download its weights ({error}).{files} Connect to the network once, or get "
+                f"these files elsewhere and put them into {folder} (hub/checkpoints below TORCH_HOME)."
             ) from error
         self.version = f"face-alignment {getattr(package, '__version__', 'of unknown version')}"
         self._lock = threading.Lock()

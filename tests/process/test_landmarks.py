@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -146,3 +147,37 @@ def test_depth_of_face_alignment_grows_away_from_the_camera(monkeypatch: pytest.
         (face,) = detector.detect(np.zeros((8, 8, 3), dtype=np.uint8))
     assert face.points[0, 2] == 50 and face.points[30, 2] == 0
     assert face.points[0, 0] == 0.5
+
+
+NAMES = ("s3fd-1.pth", "3DFAN4-2.pth.tar", "depth-3.pth.tar")
+
+
+@pytest.mark.parametrize("table", ["models_urls", "default_model_urls"])
+@pytest.mark.parametrize("present", [(), NAMES[:2]])
+def test_missing_weights_of_face_alignment_are_named_with_their_address_and_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str, present: tuple[str, ...]
+) -> None:
+    def network(kind: str, device: str, flip_input: bool) -> None:
+        raise URLError("no network")
+
+    detector, hourglass, depth = (f"https://example.org/{name}" for name in NAMES)
+    package, api, sfd = (ModuleType(name) for name in ("face_alignment", "api", "sfd"))
+    vars(package).update(FaceAlignment=network, LandmarksType=SimpleNamespace(THREE_D="3D"))
+    if table == "default_model_urls":
+        vars(api)["models_urls"] = {"1.5": {"depth": "https://example.org/old.zip"}}
+    vars(api)[table] = {"2DFAN-4": "https://example.org/flat.zip", "3DFAN-4": hourglass, "depth": depth}
+    vars(sfd)["models_urls"] = {"s3fd": detector}
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    monkeypatch.setitem(sys.modules, "face_alignment.api", api)
+    monkeypatch.setitem(sys.modules, "face_alignment.detection.sfd.sfd_detector", sfd)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in present:
+        (folder / name).touch()
+    with pytest.raises(FileNotFoundError) as error:
+        FaceAlignmentDetector(None)
+    text = str(error.value)
+    assert "no network" in text and str(folder) in text
+    assert [f"https://example.org/{name}" in text for name in NAMES] == [name not in present for name in NAMES]
+    assert "flat.zip" not in text and "old.zip" not in text
