@@ -24,6 +24,7 @@ class Group:
     """Runs with the same settings; they differ in seed and dataset alone."""
 
     label: str
+    """The method, and what tells the group from others of that method."""
     method: str
     settings: str
     datasets: tuple[str, ...]
@@ -42,16 +43,31 @@ def compared(runs: Sequence[RunRecord]) -> list[Group]:
     groups: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
         groups.setdefault((run.method, run.settings), []).append(run)
-    return [_group(members) for members in groups.values()]
+    found = list(groups.values())
+    return [_group(members, _label(members, found)) for members in found]
 
 
 def joined(runs: Sequence[RunRecord]) -> Group:
     """Summarise all runs as one group: right for rows that do not depend on the training, only on the dataset."""
     first = {run.dataset: run for run in reversed(runs)}
-    return _group(list(first.values()))
+    return _group(list(first.values()), "all")
 
 
-def _group(runs: list[RunRecord]) -> Group:
+def _label(runs: list[RunRecord], groups: list[list[RunRecord]]) -> str:
+    """Name a group by its method; where others have it too, by its experiments, times or settings as well."""
+    method = runs[0].method
+    rivals = [other for other in groups if other is not runs and other[0].method == method]
+    if not rivals:
+        return method
+    # A run is called EXPERIMENT/METHOD/TIME.
+    for part in (0, -1):
+        own = {run.name.rsplit("/", 2)[part]: None for run in runs}
+        if not any(run.name.rsplit("/", 2)[part] in own for other in rivals for run in other):
+            return f"{method}, {', '.join(own)}"
+    return f"{method}, settings {runs[0].settings}"
+
+
+def _group(runs: list[RunRecord], label: str) -> Group:
     first = runs[0]
     datasets = tuple(dict.fromkeys(run.dataset for run in runs))
     rows = dict.fromkeys(row.name for run in runs for row in run.rows)
@@ -60,7 +76,7 @@ def _group(runs: list[RunRecord]) -> Group:
         keys = dict.fromkeys(key for run in runs if (row := run.row(name)) for key in row.values)
         values[name] = {key: _spread(runs, datasets, name, key) for key in keys}
     return Group(
-        label=first.name.rsplit("/", 1)[0] if len(runs) > 1 else first.name,
+        label=label,
         method=first.method,
         settings=first.settings,
         datasets=datasets,

@@ -53,6 +53,25 @@ def test_other_settings_are_another_group() -> None:
     assert [group.values["model"]["lmd"] for group in groups] == [Spread(1.0, None, 1), Spread(2.0, None, 1)]
 
 
+def test_a_group_is_called_by_its_method_whatever_datasets_it_covers() -> None:
+    (group,) = compared([run(1.0, 0, "short"), run(2.0, 0, "long"), run(2.0, 1, "long")])
+    assert group.label == "er-nerf"
+    labels = [each.label for each in compared([run(1.0), replace(run(1.0), method="er-nerf++")])]
+    assert labels == ["er-nerf", "er-nerf++"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "labels"),
+    [
+        ([run(1.0, 0, "a"), run(1.0, 1, "a"), run(1.0, 0, "b", "t")], ["er-nerf, a", "er-nerf, b"]),
+        ([run(1.0, 0, "a"), run(1.0, 1, "a"), run(1.0, 2, "a", "t")], ["er-nerf, 0, 1", "er-nerf, 2"]),
+        ([run(1.0, 0, "a"), run(1.0, 0, "a", "t")], ["er-nerf, settings s", "er-nerf, settings t"]),
+    ],
+)
+def test_groups_of_one_method_are_called_by_what_tells_them_apart(runs: list[RunRecord], labels: list[str]) -> None:
+    assert [group.label for group in compared(runs)] == labels
+
+
 def test_the_best_is_that_of_the_rows_that_compete() -> None:
     rows = [RowRecord("real", "", {"lmd": 0.0}), RowRecord("model", "", {"lmd": 2.0}), RowRecord("x", "", {"lmd": 3.0})]
     assert best_rows(FIGURE, rows) == {"model"}
