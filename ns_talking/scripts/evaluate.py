@@ -14,6 +14,7 @@ from rich.text import Text
 from ns_talking.evaluation.protocol import Protocol, read_protocol
 from ns_talking.process.landmarks import LANDMARKS
 from ns_talking.utils.files import write_text
+from ns_talking.utils.kernel_cache import keep_few_kernels
 from ns_talking.utils.progress import CONSOLE
 from ns_talking.utils.registry import lookup
 
@@ -58,6 +59,7 @@ class Evaluate:
     def main(self) -> None:
         """Evaluate."""
         protocol = self._checked()
+        keep_few_kernels()
         runs = []
         for config_path in self.load_config:
             # One network for each config: a session of several pipelines would need the memory of all of them.
