@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ns_talking.utils.heap import keep_what_a_step_frees
 from ns_talking.utils.source import commit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,8 @@ def arguments(description: str | None, kinds: Iterable[str]) -> argparse.Namespa
     parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # As training does; every side has it.
+    keep_what_a_step_frees()
     return options
 
 

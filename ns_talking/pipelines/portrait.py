@@ -29,7 +29,13 @@ from ns_talking.pipelines import viewer_hook
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.phases import Phase, PhasesConfig
 from ns_talking.utils.halves import share_threads
-from ns_talking.utils.heap import give_back_memory, share_one_heap
+from ns_talking.utils.heap import (
+    forget_unused_code,
+    give_back_memory,
+    keep_what_a_step_frees,
+    leave_without_unloading,
+    share_one_heap,
+)
 from ns_talking.utils.progress import CONSOLE
 
 if TYPE_CHECKING:
@@ -78,6 +84,8 @@ class PortraitPipeline(VanillaPipeline):
     ) -> None:
         if torch.device(device).type == "cpu":
             share_one_heap()
+            keep_what_a_step_frees()
+            forget_unused_code()
         # Nerfstudio annotates `str` and passes a device.
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # pyright: ignore[reportArgumentType]
         self.guard: TrainingGuard | None = None
@@ -109,6 +117,7 @@ class PortraitPipeline(VanillaPipeline):
             )
         model.prepare_training(self.datamanager.train_dataset)
         give_back_memory()
+        forget_unused_code()
         if read_subject(model.portrait.folder) is None:
             CONSOLE.print(
                 f"[yellow]{escape(str(model.portrait.folder))} has no {SUBJECT}, which says who is shown and agreed "
@@ -213,9 +222,14 @@ class PortraitPipeline(VanillaPipeline):
         wishes = super().get_training_callbacks(training_callback_attributes)
         if self.device.type != "cpu":
             return wishes
-        where = [TrainingCallbackLocation.AFTER_TRAIN_ITERATION]
-        # A step in so many, for it costs one in a hundred of the time: what is given back has to be fetched again.
-        return [*wishes, TrainingCallback(where, lambda step: give_back_memory(), update_every_num_iters=20)]
+        steps, end = [TrainingCallbackLocation.AFTER_TRAIN_ITERATION], [TrainingCallbackLocation.AFTER_TRAIN]
+        return [
+            *wishes,
+            # A step in so many, for it costs one in a hundred of the time: what is given back has to be fetched again.
+            TrainingCallback(steps, lambda step: give_back_memory(), update_every_num_iters=20),
+            TrainingCallback(end, lambda step: give_back_memory()),
+            TrainingCallback(end, lambda step: leave_without_unloading()),
+        ]
 
     def get_train_loss_dict(self, step: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """Take the phase's pixels and weigh the phase's losses."""

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
     raise ImportError("this PyTorch was built without oneDNN")
 
+_FEW_OUTPUTS = 16
+
 
 def linear(inputs: Tensor, weight: Tensor) -> Tensor:
     """See `ns_talking.kernels.linear.linear`."""
@@ -34,9 +36,16 @@ class _Linear(torch.autograd.Function):
         (grad,) = grads
         return (
             _product(grad, weight.t()) if ctx.needs_input_grad[0] else None,
-            # Long sums into a small result are as fast in MKL, for odd numbers of channels faster this way round.
-            (inputs.t() @ grad).t() if ctx.needs_input_grad[1] else None,
+            _of_weight(inputs, grad) if ctx.needs_input_grad[1] else None,
         )
+
+
+def _of_weight(inputs: Tensor, grad: Tensor) -> Tensor:
+    """Add up the gradient of the weight over all rows: long sums into a small result are as fast in MKL.
+
+    For odd numbers of channels they are faster one way round, for very few outputs seven times faster the other way.
+    """
+    return grad.t() @ inputs if grad.shape[1] < _FEW_OUTPUTS else (inputs.t() @ grad).t()
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
