@@ -66,6 +66,8 @@ class Arm:
     """Of the arm `fixed`: record of an arm `dynamic`."""
     parsing_weight: float | None = None
     """Weight of the cross entropy; None takes the preset's."""
+    area_power: float | None = None
+    """How far areas of classes weigh their rays; None takes the model's."""
     contour_share: float | None = None
     """Share of the background's rays along the outline; None takes the sampler's."""
     share_every: int = 25
@@ -92,8 +94,9 @@ class Arm:
                 "iterations": self.iterations,
                 "working_size": self.working_size,
                 "rays": self.rays,
+                "eval_split": self.eval_split,
                 "cpu_s": trained - started,
-                "shares": _judge_shares(shares, self.arm),
+                "shares": _judge_shares(shares, self.arm) | self._judge_corruption(shares),
                 **measure(trainer.pipeline, self.frames, self.output.with_suffix(".png")),
             }
         write_json(self.output, record)
@@ -111,6 +114,8 @@ class Arm:
             model.balance.warm_up = model.balance.interval = self.share_every
             if self.parsing_weight is not None:
                 model.parsing_weight = self.parsing_weight
+            if self.area_power is not None:
+                model.area_power = self.area_power
         if self.contour_share is not None:
             data.pixel_sampler.contour_share = self.contour_share
         if self.arm == "uniform":
@@ -150,7 +155,7 @@ class Arm:
                         "step": step,
                         "rays": [float(metrics[f"ray_share_{one.name.lower()}"]) for one in FaceClass],
                         "told": None if told is None else told.tolist(),
-                        "limit": self._limits(pipeline, drawn[0]),
+                        "allowed": None if told is None else self._allowed(pipeline, drawn[0], told),
                     }
                 )
             return outputs, losses, metrics
@@ -165,18 +170,31 @@ class Arm:
         pipeline.get_train_loss_dict = noted
         return log
 
-    def _limits(self, pipeline: PortraitPipeline, frames: np.ndarray) -> list[float]:
-        """Tell which share of a step's rays the pixels of each class allow."""
+    def _judge_corruption(self, log: list[Figures]) -> Figures:
+        """Tell the corrupted class's share of the rays before, at the end of the corruption, and at the end of all."""
+        if self.corrupt is None:
+            return {}
+        wrong, width = FaceClass[self.corrupt.upper()], 2 * self.share_every
+        ends = {"before": self.corrupt_from, "corrupted": self.corrupt_until, "after": self.iterations}
+        mean = {
+            name: float(np.mean([entry["rays"][wrong] for entry in log if end - width <= entry["step"] < end]))
+            for name, end in ends.items()
+        }
+        return {"corrupt": self.corrupt, "corrupt_from": self.corrupt_from, "corrupt_until": self.corrupt_until} | mean
+
+    def _allowed(self, pipeline: PortraitPipeline, frames: np.ndarray, told: np.ndarray) -> list[float]:
+        """Tell which share of the rays each class can get: its share of the losses where a frame has the pixels."""
         budget = pipeline.datamanager.budget
         assert budget is not None
         pixels = [np.bincount(budget.classes(int(frame)).ravel(), minlength=NUM_CLASSES) for frame in frames]
-        return np.minimum(np.sum(pixels, axis=0) / self.rays, 1).tolist()
+        return np.minimum(np.array(pixels) * len(frames) / self.rays, told / told.sum()).mean(axis=0).tolist()
 
 
 def _judge_shares(log: list[Figures], arm: str) -> Figures:
     """Correlate shares of rays with shares of losses, each the mean over the steps between two tellings.
 
-    A class of few pixels cannot get more rays than these; `correlation_of_free` leaves such classes out.
+    A class of few pixels cannot get more rays than these; `correlation_of_free` leaves classes out whose pixels allow
+    less than 95 % of their share of the losses.
     """
     known = [entry for entry in log if entry["told"] is not None]
     if not known:
@@ -189,11 +207,12 @@ def _judge_shares(log: list[Figures], arm: str) -> Figures:
     for entry in known:
         periods.setdefault(tuple(entry["told"]), []).append(entry["rays"])
     rays = np.array([np.mean(values, axis=0) for values in periods.values()])
-    limit = np.mean([entry["limit"] for entry in known], axis=0)
+    allowed = np.mean([entry["allowed"] for entry in known], axis=0)
+    asked = np.mean([np.array(entry["told"]) / np.sum(entry["told"]) for entry in known], axis=0)
     told = np.array(list(periods))
     told /= told.sum(axis=1, keepdims=True)
     correlations = [float(np.corrcoef(one, other)[0, 1]) for one, other in zip(rays, told, strict=True)]
-    free = (rays < 0.95 * limit).all(axis=0)
+    free = allowed >= 0.95 * asked
     return result | {
         "correlation_of_free": float(np.corrcoef(rays[:, free].ravel(), told[:, free].ravel())[0, 1]),
         "without_pixels": [one.name.lower() for one in FaceClass if not free[one]],
@@ -287,6 +306,7 @@ def _overlaps(found: np.ndarray, label: np.ndarray) -> dict[str, float]:
 def _motion(model: SSPNeRFModel, pipeline: PortraitPipeline, chosen: np.ndarray) -> Figures:
     """How far visible samples miss the torso's rigid motion, or move on the head, as a share of that motion."""
     of_torso, of_head, lengths = [], [], []
+    by_share, by_bend, labels = [], [], []
     data = pipeline.datamanager
     for row in chosen[:: max(1, len(chosen) // 6)]:
         camera, batch = data.eval_dataloader.get_camera(int(row))
@@ -316,8 +336,18 @@ def _motion(model: SSPNeRFModel, pipeline: PortraitPipeline, chosen: np.ndarray)
         of_torso.append((moved - rigid)[torso].norm(dim=1))
         of_head.append(moved[on_head].norm(dim=1))
         lengths.append(rigid[torso].norm(dim=1))
+        by_share.append((share[:, None] * rigid)[seen].norm(dim=1))
+        by_bend.append(bend[seen].norm(dim=1))
+        labels.append(label[seen])
     length = float(torch.cat(lengths).median())
-    return {
+    where = {one: torch.cat(labels) == one for one in FaceClass if (torch.cat(labels) == one).any()}
+    parts = {
+        f"moved_by_{part}": {
+            one.name.lower(): float(torch.cat(moved)[there].median()) / length for one, there in where.items()
+        }
+        for part, moved in (("share", by_share), ("bend", by_bend))
+    }
+    return parts | {
         "torso_motion": length,
         "torso_missed": float(torch.cat(of_torso).median()) / length,
         "head_moved": float(torch.cat(of_head).median()) / length,

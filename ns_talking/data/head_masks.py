@@ -1,4 +1,4 @@
-"""Silhouettes of regions or classes in some frames, from which visual hulls are carved."""
+"""Silhouettes of regions or classes in some frames, from which visual hulls are carved, and areas of classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ns_talking.data.face_classes import FaceClass
+from ns_talking.data.face_classes import NUM_CLASSES, FaceClass
 from ns_talking.data.format import Region
 from ns_talking.data.portrait_dataset import PortraitDataset
 
@@ -54,6 +54,20 @@ def class_masks(
     rows = _spread(dataset, num_views)
     masks = np.stack([np.isin(dataset.frame(int(row)).classes, classes) for row in rows])
     return torch.from_numpy(masks), dataset.cameras.camera_to_worlds[torch.from_numpy(rows)]
+
+
+def class_areas(dataset: PortraitDataset, num_views: int) -> Float[Tensor, " classes"]:
+    """Measure which share of the picture each class has, in frames spread evenly over a split that tells classes.
+
+    Args:
+        dataset: The split.
+        num_views: How many frames; fewer where the split is shorter.
+
+    Returns:
+        Shares that sum to 1.
+    """
+    shown = np.stack([dataset.frame(int(row)).classes for row in _spread(dataset, num_views)])
+    return torch.from_numpy(np.bincount(shown.ravel(), minlength=NUM_CLASSES) / shown.size).float()
 
 
 def _spread(dataset: PortraitDataset, num_views: int) -> Int[np.ndarray, " views"]:

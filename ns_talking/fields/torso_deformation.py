@@ -6,8 +6,9 @@ those of a canonical frame, the torso's point x of this frame is in the canonica
 
     x_rigid = Rc R^T (x - c) + cc.
 
-Every point is moved by w(x) (x_rigid - x) + r(x, pose): w is learned, 0 on the head and 1 on the torso, and r is what
-bends. An untrained r is zero.
+Every point is moved by w(x) (x_rigid - x + |x_rigid - x| r(x, pose)): w is learned, 0 on the head and 1 on the torso,
+and r is what bends. An untrained r is zero. Whatever it has learned, nothing moves where w is 0, nor in the canonical
+frame: a bend that all frames have in common would move everything, and no picture would tell.
 
 Source:
     SSP-NeRF (Liu et al., ECCV 2022) deforms the torso of a unified field by a network of place, time and pose. The
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +58,12 @@ class TorsoDeformationConfig(InstantiateConfig):
     """Octaves that encode the place for the share of the torso's motion."""
     share_dim: int = 32
     """Width of the network that tells the share."""
+    bend_with_torso: bool = True
+    """Whether what bends is in proportion to the torso's motion and to the share of it: then the head cannot bend."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
+        """Read configs of version 0.1.0, whose heads could bend as well, and in every frame."""
+        self.__dict__.update({"bend_with_torso": False, **state})
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,10 @@ class MovedTorsoField:
         """Tell the rigid motion of the torso at points, which share of it they make, and what they move besides."""
         rigid = self.motion(positions, frame_row) - positions
         per_sample = self.per_frame.index_select(0, frame_row)
-        return rigid, self.deformation.share(positions), self.deformation.bend(positions, per_sample)
+        share, bend = self.deformation.share(positions), self.deformation.bend(positions, per_sample)
+        if self.deformation.config.bend_with_torso:
+            bend = bend * (share * rigid.norm(dim=1))[:, None]
+        return rigid, share, bend
 
     def density(self, positions: Float[Tensor, "samples 3"], condition: FieldCondition) -> FieldDensity:
         """Evaluate the density of points in the world of their frame."""

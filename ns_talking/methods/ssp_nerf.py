@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.plugins.types import MethodSpecification
 from torch import Tensor
@@ -26,8 +26,8 @@ from ns_talking import losses
 from ns_talking.data.class_sampler import ClassPixelSamplerConfig
 from ns_talking.data.face_classes import NUM_CLASSES, TORSO_CLASSES, FaceClass
 from ns_talking.data.format import Region
-from ns_talking.data.head_masks import class_masks, region_masks
-from ns_talking.data.pixel_samplers import AlternatingPixelSamplerConfig
+from ns_talking.data.head_masks import class_areas, class_masks, region_masks
+from ns_talking.data.pixel_samplers import AlternatingPixelSamplerConfig, PixelGroup
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition, nearest_to_mean
 from ns_talking.fields.base import ConditionedField, FieldDensity
@@ -80,12 +80,20 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
     cross entropy outweighs the colour tenfold, and both learn by the same planes."""
     share_weight: float = 0.1
     """Weight that draws clothes to the torso's motion and the head away from it; the neck is free. Our design."""
-    bend_weight: float = 1e-3
+    area_power: float = 0.5
+    """How far the losses of rays make up for there being more of them than their class has of the picture: a ray weighs
+    (share of the picture / share of the rays) to this power. 0 is the paper's; with 1 classes matter by their area as
+    if rays lay anywhere. Our design."""
+    bend_weight: float = 3e-2
     """Weight of what moves besides, so that it explains only what the torso's motion cannot. Our design."""
     torso_front: float = 0.25
     """How far the torso may reach in front of the head's centre, towards the camera, in world units (25 cm)."""
     torso_back: float = 0.2
     """How far it may reach behind it."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
+        """Read configs of version 0.1.0, whose rays all weigh alike."""
+        self.__dict__.update({"area_power": 0.0, **state})
 
 
 class SSPNeRFModel(GridPortraitModel):
@@ -113,6 +121,8 @@ class SSPNeRFModel(GridPortraitModel):
             self.head.uncertainty_mlp.requires_grad_(False)  # Nothing of this method asks it.
         self.parsing_head = ParsingHead(self.head.config.geometry_dim, NUM_CLASSES)
         self.balance = config.balance.setup(num_classes=NUM_CLASSES)
+        self.register_buffer("class_area", torch.full((NUM_CLASSES,), 1 / NUM_CLASSES), persistent=False)
+        self.class_area: Tensor
 
     def head_config(self) -> InstantiateConfig:
         """Choose the field."""
@@ -181,7 +191,9 @@ class SSPNeRFModel(GridPortraitModel):
             )
         config, classes = self.config, batch["face_class"].long()
         parsing = config.parsing_weight * F.cross_entropy(outputs["logits"].float(), classes, reduction="none")
-        result = {"parsing": parsing.mean()}
+        weight = self._ray_weights(classes, batch["group"])
+        colour = losses.colour_error(outputs["rgb"], batch["image"], config.colour_loss)
+        result = {"rgb": (weight * colour).mean(), "parsing": (weight * parsing).mean()}
         if self.training:
             self.balance.observe(losses.squared_error(outputs["rgb"], batch["image"]) + parsing, classes)
         if self.training and self.deformation is not None:
@@ -207,7 +219,10 @@ class SSPNeRFModel(GridPortraitModel):
     def prepare_training(self, dataset: PortraitDataset) -> None:
         """Tell the torso's motion beforehand where the training frames show clothes, and where the head."""
         super().prepare_training(dataset)
-        if self.deformation is None or not dataset.store.face_classes:
+        if not dataset.store.face_classes:
+            return
+        self.class_area.copy_(class_areas(dataset, _VIEWS))
+        if self.deformation is None:
             return
         focal = self.portrait.focal_px / self.portrait.width
         clothes, head = (
@@ -229,6 +244,13 @@ class SSPNeRFModel(GridPortraitModel):
         nearness = centres @ (towards_camera / towards_camera.norm())
         layer = (nearness < self.config.torso_front) & (nearness > -self.config.torso_back)
         return super().allowed_cells(dataset) | (seen & layer)
+
+    def _ray_weights(self, classes: Int[Tensor, " rays"], group: Int[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        """Weigh rays whose class has more of them than of the picture lower, by 1 in the mean; others alike."""
+        rays = class_counts(classes, NUM_CLASSES).mean(dim=0)
+        weight = (self.class_area.clamp(min=1e-4) / rays.clamp(min=1e-4)).pow(self.config.area_power)[classes]
+        weight = torch.where(group == PixelGroup.CLASS, weight, 1.0)
+        return weight / weight.mean().clamp(min=1e-12)
 
     def _logits_and_motion(self, at: FieldDensity, colour: Tensor) -> Tensor:
         del colour

@@ -46,6 +46,8 @@ class Demo:
     """What is said and how the head moves."""
     jaw: float = 1.0
     """Factor on the opening of the mouth; 1.6 is a large jaw motion."""
+    head_motion: float = 1.0
+    """Factor on the movement of the head; 0 holds it still."""
     speech_seconds: float = 6.0
     """Length of the unseen speech, in seconds."""
     draw_only: bool = False
@@ -119,7 +121,7 @@ class Demo:
         from ns_talking.audio.io import write_wav
         from ns_talking.demo.portrait import write_demo
 
-        portrait = write_demo(self._data, self.identity, self.seconds, self.size, self.seed, self.jaw)
+        portrait = write_demo(self._data, self.identity, self.seconds, self.size, self.seed, self.jaw, self.head_motion)
         write_wav(self._speech, self._unseen()[0])
         CONSOLE.print(f"Dataset: {self._data} ({portrait.num_frames} frames, {portrait.width} px)", soft_wrap=True)
 

@@ -47,8 +47,25 @@ def test_an_untrained_deformation_makes_a_share_of_the_torsos_motion_and_bends_n
     assert bool(((share > 0) & (share < 1)).all())
 
 
-def test_in_the_canonical_frame_the_field_is_itself_whatever_the_share() -> None:
-    module = deformation()
+def bent(**options: int) -> TorsoDeformation:
+    """One that has learned something."""
+    module = deformation(**options)
+    for parameter in module.bend_mlp.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return module
+
+
+def test_what_bends_leaves_the_head_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, cameras = bent(), poses(4)
+    field = module.moved(MLPField(MLPFieldConfig(num_layers=2), 4, 0), cameras, torch.arange(4), seed=0)
+    positions, row = torch.rand(30, 3) - 0.5, torch.arange(30) % 4
+    assert float(field.displacement(positions, row)[2].detach().norm(dim=1).min()) > 0
+    monkeypatch.setattr(module, "share", lambda positions: torch.zeros(len(positions)))
+    assert float(field.displacement(positions, row)[2].detach().abs().max()) == 0
+
+
+def test_in_the_canonical_frame_the_field_is_itself_whatever_was_learned() -> None:
+    module = bent()
     inner = MLPField(MLPFieldConfig(num_layers=2), 4, 0)
     field = module.moved(inner, module.canonical_pose[None], torch.zeros(1, dtype=torch.long), seed=0)
     positions = torch.rand(30, 3) - 0.5
@@ -67,6 +84,14 @@ def test_a_frame_that_was_never_seen_has_no_latent_and_a_seen_one_every_other_ti
     torch.testing.assert_close(module.latents(torch.arange(20), 7)[:, 0], drawn[7])
     module.eval()
     assert not module.latents(torch.arange(25), 7).any()
+
+
+def test_a_config_of_the_first_version_bends_as_it_did() -> None:
+    config = TorsoDeformationConfig()
+    state = {name: value for name, value in vars(config).items() if name != "bend_with_torso"}
+    earlier = TorsoDeformationConfig.__new__(TorsoDeformationConfig)
+    earlier.__setstate__(state)
+    assert config.bend_with_torso and not earlier.bend_with_torso
 
 
 def test_the_share_can_be_fitted_beforehand_and_alike_every_time() -> None:

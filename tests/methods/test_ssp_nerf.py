@@ -12,7 +12,7 @@ from ns_talking.data.class_sampler import ClassPixelSamplerConfig
 from ns_talking.data.face_classes import NUM_CLASSES, FaceClass
 from ns_talking.data.pixel_samplers import PixelGroup
 from ns_talking.fields.mlp import MLPFieldConfig
-from ns_talking.methods.ssp_nerf import SSPNeRFModel
+from ns_talking.methods.ssp_nerf import SSPNeRFModel, SSPNeRFModelConfig
 from ns_talking.modules.class_balance import ClassBalanceConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 
@@ -87,6 +87,26 @@ def test_rays_follow_the_losses_once_they_are_told_and_after_a_resume(
     expected, found = (one.datamanager.next_train(7)[1] for one in (pipeline, resumed))
     assert torch.equal(found["indices"], expected["indices"])
     assert bool((found["group"] == PixelGroup.CLASS).all())
+
+
+def test_rays_that_a_class_has_more_of_than_area_weigh_less_and_others_alike(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    model = model_of(make_pipeline(area_power=1.0))
+    assert float(model.class_area.sum()) == pytest.approx(1)
+    model.class_area.zero_()[[FaceClass.BACKGROUND, FaceClass.LIPS]] = torch.tensor([0.9, 0.1])
+    classes = torch.tensor([int(FaceClass.LIPS)] * 3 + [int(FaceClass.BACKGROUND)])
+    weight = model._ray_weights(classes, torch.full((4,), int(PixelGroup.CLASS)))
+    torch.testing.assert_close(weight, torch.tensor([0.1, 0.1, 0.1, 2.7]) / 0.75)
+    assert float(weight[:3].sum() / weight.sum()) == pytest.approx(0.1)
+    assert bool((model._ray_weights(classes, torch.full((4,), int(PixelGroup.LIPS))) == 1).all())
+
+
+def test_a_config_of_the_first_version_weighs_all_rays_alike() -> None:
+    config = SSPNeRFModelConfig()
+    earlier = SSPNeRFModelConfig.__new__(SSPNeRFModelConfig)
+    earlier.__setstate__({name: value for name, value in vars(config).items() if name != "area_power"})
+    assert config.area_power > 0 and earlier.area_power == 0
 
 
 def test_the_shares_of_rays_and_losses_are_logged(make_pipeline: Callable[..., PortraitPipeline]) -> None:

@@ -55,3 +55,13 @@ def test_telling_frames_reach_from_closed_to_wide_open() -> None:
     assert len(shown) == 8
     assert {int(aperture.argmin()), int(aperture.argmax())} <= set(shown)
     assert shown == sorted(shown)
+
+
+def test_the_head_moves_as_much_as_was_asked_for(tmp_path: Path) -> None:
+    reach = []
+    for factor in (1.0, 3.0):
+        verb = Demo(output=tmp_path / str(factor), seconds=5.0, size=32, head_motion=factor, speech_seconds=0.2)
+        verb._draw()
+        poses = np.load(verb._data / "head_poses.npy")
+        reach.append(float(np.ptp(poses[:, :3, 3], axis=0).max()))
+    assert reach[1] > 2 * reach[0]
