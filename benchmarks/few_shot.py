@@ -48,6 +48,7 @@ from ns_talking.modules.aggregation import AudioAwareAggregation
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.process.landmark_detectors import MediaPipeDetector
 from ns_talking.rendering.layers import premultiplied_over
+from ns_talking.utils.images import write_image
 
 Record = dict[str, Any]
 _LANDMARK_SIZE = 512
@@ -116,7 +117,7 @@ class FewShot:
             "command": shlex.join(["python", *(re.sub(r"/\S*/", "", part) for part in sys.argv)]),
             "circumstances": circumstances(),
             "step_ms": step_ms,
-            **quality(pipeline, self.num_frames),
+            **quality(pipeline, self.num_frames, self.output / f"{options['arm']}_seed{seed}.png"),
             **(split(pipeline, self.split_frames) if self.split_frames else {}),
             "attention_before": attention_before,
             "attention_after": attention(pipeline),
@@ -203,8 +204,12 @@ def summary(records: list[Record]) -> Record:
     return result
 
 
-def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
-    """Compare held-out frames: whole, over the real torso, the head alone, the mouth, and the lips' landmarks."""
+def quality(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Record:
+    """Compare held-out frames: whole, over the real torso, the head alone, the mouth, and the lips' landmarks.
+
+    The sheet shows them: the filmed frames above, the head over the filmed torso, and all as it is rendered.
+    """
+    shown: list[torch.Tensor] = []
     dataset, model = pipeline.datamanager.eval_dataset, pipeline.portrait_model
     detector = MediaPipeDetector(None)
     values: dict[str, list[float]] = {}
@@ -213,6 +218,7 @@ def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
         outputs = model.get_outputs_for_camera(dataset.cameras[row : row + 1])
         target, own = batch["image"], outputs["rgb"]
         over_real = premultiplied_over(outputs["head_rgb"], outputs["accumulation"], batch["behind"])
+        shown.append(torch.cat([target, over_real, own]))
         head = torch.from_numpy(np.isin(batch["parsing"].numpy(), HEAD_REGIONS))
         x0, y0, x1, y1 = face_boxes(dataset.portrait, [dataset.frames[row].index], dataset.width, dataset.height).mouth[
             0
@@ -230,6 +236,7 @@ def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
             found["lmd"] = lip_landmark_distance(points[0], points[1], scheme(detector.scheme))[0]
         for name, value in found.items():
             values.setdefault(name, []).append(float(value))
+    write_image(sheet, (torch.cat(shown, dim=1).clamp(0, 1) * 255).round().byte().numpy()[..., ::-1])
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 
