@@ -45,6 +45,7 @@ from ns_talking.methods.few_shot import FewShotModel
 from ns_talking.metrics.image import psnr
 from ns_talking.metrics.landmark_distance import lip_landmark_distance
 from ns_talking.modules.aggregation import AudioAwareAggregation
+from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.process.landmark_detectors import MediaPipeDetector
 from ns_talking.rendering.layers import premultiplied_over
@@ -178,6 +179,7 @@ def overlap_cost(pipeline: PortraitPipeline, num_steps: int) -> Record:
     """Time steps of the head in turns at the paper's overlap and at 1: processor time of both directions in ms."""
     model = pipeline.portrait_model
     assert isinstance(model, FewShotModel)
+    pipeline.config.phases = PhasesConfig(head=num_steps, lips=0, torso=0)
     pipeline.train()
     times: dict[float, list[float]] = {0.4: [], 1.0: []}
     for step in range(num_steps):
