@@ -3,27 +3,33 @@
     python benchmarks/few_shot.py --data DATASET --output FOLDER --arms scratch base=CONFIG mean slots both-fields
 
 An arm is trained for the same iterations and seeds as every other. `scratch` starts from nothing, `NAME=CONFIG` from
-the base of that config.yml, `mean` and `slots` blend references otherwise and start from nothing, `both-fields` sends
-every ray through both fields (an overlap of 1). What is complete is kept; the records lie in FOLDER, one per arm and
+the base of that config.yml (`few_shot_base.py` trains one, with everyone's own sound or with sounds exchanged). All
+others start from nothing: `mean` and `slots` blend references otherwise, `both-fields` sends every ray through both
+fields (an overlap of 1), `dfrf` is that method. What is complete is kept; the records lie in FOLDER, one per arm and
 seed, with what follows the sound in them: how far another sound changes the picture inside and outside the lower half
 of the face, with both fields and with the one alone that is not told the sound, and how the attention's weights
-correlate with the likeness of sounds and of lips.
+correlate with the likeness of sounds and of lips. `--take FILE` puts all records of FOLDER and what they say of each
+arm into one file.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import sys
 import time
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 import tyro
 from scipy.stats import spearmanr
+from timing import circumstances
 
 from ns_talking.audio.base import AudioFeatures
 from ns_talking.data.face_boxes import face_boxes
@@ -33,17 +39,31 @@ from ns_talking.data.lip_shape import lip_shapes
 from ns_talking.data.lower_face import lower_half_face
 from ns_talking.driving.track import DrivingTrack
 from ns_talking.fields.branches import BranchRays
-from ns_talking.methods.ae_nerf import ae_nerf
+from ns_talking.methods.ae_nerf import AENeRFModelConfig, ae_nerf
+from ns_talking.methods.dfrf import dfrf
 from ns_talking.methods.few_shot import FewShotModel
 from ns_talking.metrics.image import psnr
 from ns_talking.metrics.landmark_distance import lip_landmark_distance
 from ns_talking.modules.aggregation import AudioAwareAggregation
+from ns_talking.pipelines.phases import PhasesConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.process.landmark_detectors import MediaPipeDetector
 from ns_talking.rendering.layers import premultiplied_over
+from ns_talking.utils.images import write_image
 
 Record = dict[str, Any]
 _LANDMARK_SIZE = 512
+_SUMMARY = (
+    "step_ms",
+    "psnr",
+    "psnr_over_real_torso",
+    "psnr_head",
+    "psnr_mouth",
+    "lmd",
+    "change_ratio",
+    "independent_field_max_levels",
+)
+"""Figures that are told of each arm."""
 
 
 @dataclass
@@ -62,8 +82,14 @@ class FewShot:
     """Length of the clip to adapt to, in seconds."""
     iterations: int = 300
     """Iterations of every arm."""
-    num_frames: int = 12
+    num_frames: int = 9
     """Held-out frames that are rendered, spread evenly."""
+    split_frames: int = 2
+    """Held-out frames that are rendered with another sound, for each of two ways; 0 leaves that out."""
+    eval_split: Literal["test", "validation"] = "test"
+    """Held-out frames: the clip's own, or the end of the training part, to choose settings on."""
+    take: Path | None = None
+    """File that keeps all records of the folder."""
 
     def main(self) -> None:
         """Run all arms."""
@@ -75,7 +101,10 @@ class FewShot:
                     record = self._run(arm, seed)
                     path.write_text(json.dumps(record, indent=2) + "\n")
                 record = json.loads(path.read_text())
-                print(path.stem, json.dumps({name: value for name, value in record.items() if name != "options"}))
+                print(path.stem, json.dumps({name: value for name, value in record.items() if name in _SUMMARY}))
+        if self.take is not None:
+            records = [json.loads(path.read_text()) for path in sorted(self.output.glob("*_seed*.json"))]
+            self.take.write_text(json.dumps({"arms": summary(records), "runs": records}, indent=2) + "\n")
 
     def _run(self, arm: str, seed: int) -> Record:
         torch.manual_seed(seed)
@@ -83,22 +112,35 @@ class FewShot:
         attention_before = attention(pipeline)
         step_ms = train(pipeline, self.iterations)
         pipeline.eval()
-        options = {"arm": arm, "seed": seed, "seconds": self.seconds, "iterations": self.iterations}
-        return {
-            "options": options | {"data": self.data.name, "frames": self.num_frames},
+        options = {"arm": arm.partition("=")[0], "seed": seed, "seconds": self.seconds, "iterations": self.iterations}
+        record = {
+            "options": options | {"frames": self.num_frames, "eval_split": self.eval_split},
+            "command": shlex.join(["python", *(re.sub(r"/\S*/", "", part) for part in sys.argv)]),
+            "circumstances": circumstances(),
             "step_ms": step_ms,
-            **quality(pipeline, self.num_frames),
-            **split(pipeline, min(self.num_frames, 4)),
+            **quality(pipeline, self.num_frames, self.output / f"{options['arm']}_seed{seed}.png"),
+            **(split(pipeline, self.split_frames) if self.split_frames else {}),
             "attention_before": attention_before,
             "attention_after": attention(pipeline),
         }
+        return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})
+
+    def _overlap_costs(self, pipeline: PortraitPipeline) -> Record:
+        """Time what both fields cost in networks of the preset's sizes and of the paper's."""
+        config = deepcopy(pipeline.config)
+        config.model = AENeRFModelConfig(coarse_samples=12, fine_samples=12)
+        config.datamanager.train_num_rays_per_batch = 512
+        large = config.setup(device="cpu", test_mode="val")
+        return {"overlap": overlap_cost(pipeline, 24), "overlap_of_paper_sizes": overlap_cost(large, 5)}
 
     def _pipeline(self, arm: str, seed: int) -> PortraitPipeline:
-        config = deepcopy(ae_nerf.config.pipeline)
         name, _, base = arm.partition("=")
+        config = deepcopy((dfrf if name == "dfrf" else ae_nerf).config.pipeline)
         config.datamanager.data = self.data
         config.datamanager.seed = seed
-        config.datamanager.dataparser = replace(config.datamanager.dataparser, train_seconds=self.seconds)
+        config.datamanager.dataparser = replace(
+            config.datamanager.dataparser, train_seconds=self.seconds, eval_split=self.eval_split
+        )
         config.phases = config.phases.stretched(self.iterations)
         if base:
             config.model.base = Path(base)
@@ -106,8 +148,8 @@ class FewShot:
             config.model.look_up.aggregation = name
         elif name == "both-fields":
             config.model.overlap = 1.0
-        elif name != "scratch":
-            raise ValueError(f"There is no arm {arm!r}. Known: scratch, mean, slots, both-fields, NAME=CONFIG.")
+        elif name not in ("scratch", "dfrf"):
+            raise ValueError(f"There is no arm {arm!r}. Known: scratch, mean, slots, both-fields, dfrf, NAME=CONFIG.")
         return config.setup(device="cpu", test_mode="val")
 
 
@@ -133,8 +175,43 @@ def train(pipeline: PortraitPipeline, iterations: int) -> float:
     return float(np.median(times)) * 1e3
 
 
-def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
-    """Compare held-out frames: whole, over the real torso, the head alone, the mouth, and the lips' landmarks."""
+def overlap_cost(pipeline: PortraitPipeline, num_steps: int) -> Record:
+    """Time steps of the head in turns at the paper's overlap and at 1: processor time of both directions in ms."""
+    model = pipeline.portrait_model
+    assert isinstance(model, FewShotModel)
+    pipeline.config.phases = PhasesConfig(head=num_steps, lips=0, torso=0)
+    pipeline.train()
+    times: dict[float, list[float]] = {0.4: [], 1.0: []}
+    for step in range(num_steps):
+        for model.config.overlap, found in times.items():
+            start = time.process_time()
+            _, loss_dict, _ = pipeline.get_train_loss_dict(step)
+            torch.stack(list(loss_dict.values())).sum().backward()
+            found.append(1e3 * (time.process_time() - start))
+    some, every = (float(np.median(found)) for found in times.values())
+    return {"step_ms_at_0.4": some, "step_ms_at_1": every, "ratio": some / every}
+
+
+def summary(records: list[Record]) -> Record:
+    """Give mean, least and most over the seeds of each arm."""
+    arms: dict[str, list[Record]] = {}
+    for record in records:
+        arms.setdefault(record["options"]["arm"], []).append(record)
+    result: Record = {}
+    for arm, runs in arms.items():
+        result[arm] = {"seeds": [run["options"]["seed"] for run in runs]}
+        for name in _SUMMARY:
+            if values := [run[name] for run in runs if run.get(name) is not None]:
+                result[arm][name] = {"mean": float(np.mean(values)), "least": min(values), "most": max(values)}
+    return result
+
+
+def quality(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Record:
+    """Compare held-out frames: whole, over the real torso, the head alone, the mouth, and the lips' landmarks.
+
+    The sheet shows them: the filmed frames above, the head over the filmed torso, and all as it is rendered.
+    """
+    shown: list[torch.Tensor] = []
     dataset, model = pipeline.datamanager.eval_dataset, pipeline.portrait_model
     detector = MediaPipeDetector(None)
     values: dict[str, list[float]] = {}
@@ -143,6 +220,7 @@ def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
         outputs = model.get_outputs_for_camera(dataset.cameras[row : row + 1])
         target, own = batch["image"], outputs["rgb"]
         over_real = premultiplied_over(outputs["head_rgb"], outputs["accumulation"], batch["behind"])
+        shown.append(torch.cat([target, over_real, own]))
         head = torch.from_numpy(np.isin(batch["parsing"].numpy(), HEAD_REGIONS))
         x0, y0, x1, y1 = face_boxes(dataset.portrait, [dataset.frames[row].index], dataset.width, dataset.height).mouth[
             0
@@ -160,6 +238,7 @@ def quality(pipeline: PortraitPipeline, num_frames: int) -> Record:
             found["lmd"] = lip_landmark_distance(points[0], points[1], scheme(detector.scheme))[0]
         for name, value in found.items():
             values.setdefault(name, []).append(float(value))
+    write_image(sheet, (torch.cat(shown, dim=1).clamp(0, 1) * 255).round().byte().numpy()[..., ::-1])
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 

@@ -55,6 +55,23 @@ def test_features_are_read_at_the_pixel() -> None:
     torch.testing.assert_close(found[0, 1], features[1, :, 15, 0])
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_processor_looks_up_what_grid_sample_does_within_and_beyond_the_borders(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(2, 3, rows, 7, generator=generator, requires_grad=True)
+    pixels = ((torch.rand(60, 2, 2, generator=generator) * 1.4 - 0.2) * SIZE).requires_grad_()
+    places = (pixels / SIZE * 2 - 1).transpose(0, 1)[:, :, None]
+    sampled = torch.nn.functional.grid_sample(features, places, padding_mode="border", align_corners=False)
+    expected = sampled[..., 0].permute(2, 0, 1)
+    actual = look_up(pixels, seen(features))
+    torch.testing.assert_close(actual, expected)
+    weights = torch.rand(expected.shape, generator=generator)
+    for one, other in zip(
+        *(torch.autograd.grad((found * weights).sum(), (features, pixels)) for found in (actual, expected)), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("warp_by", ["audio", "feature"])
 @pytest.mark.parametrize("aggregation", ["audio", "slots", "mean"])
 def test_offsets_begin_near_zero_stay_bounded_and_are_learned(warp_by: str, aggregation: str) -> None:

@@ -1,0 +1,31 @@
+"""The benchmark of few-shot portraits tells of each arm what its seeds gave."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_figure_of_an_arm_is_mean_and_range_over_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    few_shot = importlib.import_module("few_shot")
+    records = [
+        {"options": {"arm": arm, "seed": seed}, "psnr": psnr} | extra
+        for arm, seed, psnr, extra in (
+            ("base", 42, 20.0, {"lmd": 3.0}),
+            ("scratch", 42, 10.0, {}),
+            ("base", 43, 26.0, {}),
+        )
+    ]
+    assert few_shot.summary(records) == {
+        "base": {
+            "seeds": [42, 43],
+            "psnr": {"mean": 23.0, "least": 20.0, "most": 26.0},
+            "lmd": {"mean": 3.0, "least": 3.0, "most": 3.0},
+        },
+        "scratch": {"seeds": [42], "psnr": {"mean": 10.0, "least": 10.0, "most": 10.0}},
+    }
