@@ -31,6 +31,9 @@ class ClassPixelSamplerConfig(PortraitPixelSamplerConfig):
     contour_share: float = 0.7
     """Share of the background's rays that lie along the outline of the person; the rest lies anywhere in it. What is
     far from the person is the plate from the first step on, and its rays teach nothing."""
+    anywhere_share: float = 0.0
+    """Share of a step's rays that lie anywhere, whatever the losses say. The paper has none; without any, what is far
+    from the person is hardly looked at, and a haze may stay there."""
     contour_width: float = 0.08
     """How far from the person the outline reaches, as a share of the picture's width."""
 
@@ -52,11 +55,13 @@ class ClassPixelSampler(DrawnPixelSampler):
             )
         if self.budget.losses is None:
             return scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, self.num_rays_per_batch)], stream)
+        num_anywhere = round(self.config.anywhere_share * self.num_rays_per_batch)
         labels = np.stack([self.budget.classes(int(frame)).reshape(-1) for frame in frames])
         available = np.stack([np.bincount(one, minlength=NUM_CLASSES) for one in labels])
         # The rays are dealt to the frames like cards.
         num_rays = np.bincount(
-            (np.arange(self.num_rays_per_batch) + stream.integers(len(frames))) % len(frames), minlength=len(frames)
+            (np.arange(self.num_rays_per_batch - num_anywhere) + stream.integers(len(frames))) % len(frames),
+            minlength=len(frames),
         )
         counts = allocate_rays(self.budget.losses, available, num_rays, self.config.floor, self.config.cap)
         indices = []
@@ -72,7 +77,13 @@ class ClassPixelSampler(DrawnPixelSampler):
             y, x = np.divmod(by_class[start + place], self.boxes.width)
             indices.append(np.stack([np.full_like(y, frame), y, x], axis=1))
         picked = np.concatenate(indices)
-        return PickedPixels(indices=picked, group=np.full(len(picked), int(PixelGroup.CLASS)))
+        by_loss = PickedPixels(indices=picked, group=np.full(len(picked), int(PixelGroup.CLASS)))
+        if not num_anywhere:
+            return by_loss
+        anywhere = scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, num_anywhere)], stream)
+        joined = np.concatenate([by_loss.indices, anywhere.indices])
+        order = np.argsort(joined[:, 0], kind="stable")
+        return PickedPixels(indices=joined[order], group=np.concatenate([by_loss.group, anywhere.group])[order])
 
     def _contour(self, classes: UInt8[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
         """Find the background along the outline of the person."""

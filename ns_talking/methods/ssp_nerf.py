@@ -206,11 +206,11 @@ class SSPNeRFModel(GridPortraitModel):
         return result
 
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Add each class's share of the rays and of the mean losses."""
+        """Add each class's share of the rays that were drawn by class, and of the mean losses."""
         metrics = super().get_metrics_dict(outputs, batch)
         if not self.training or "face_class" not in batch:
             return metrics
-        rays, means = class_counts(batch["face_class"].long(), NUM_CLASSES).mean(dim=0), self.balance.means
+        rays, means = _drawn_by_class(batch["face_class"].long(), batch["group"]), self.balance.means
         means = means / means.sum().clamp(min=1e-12)
         for one in FaceClass:
             metrics[f"ray_share_{one.name.lower()}"], metrics[f"loss_share_{one.name.lower()}"] = rays[one], means[one]
@@ -247,7 +247,7 @@ class SSPNeRFModel(GridPortraitModel):
 
     def _ray_weights(self, classes: Int[Tensor, " rays"], group: Int[Tensor, " rays"]) -> Float[Tensor, " rays"]:
         """Weigh rays whose class has more of them than of the picture lower, by 1 in the mean; others alike."""
-        rays = class_counts(classes, NUM_CLASSES).mean(dim=0)
+        rays = _drawn_by_class(classes, group)
         weight = (self.class_area.clamp(min=1e-4) / rays.clamp(min=1e-4)).pow(self.config.area_power)[classes]
         weight = torch.where(group == PixelGroup.CLASS, weight, 1.0)
         return weight / weight.mean().clamp(min=1e-12)
@@ -266,6 +266,12 @@ class SSPNeRFModel(GridPortraitModel):
         return torch.cat([logits, torso, torso * colour], dim=1)
 
 
+def _drawn_by_class(classes: Int[Tensor, " rays"], group: Int[Tensor, " rays"]) -> Float[Tensor, " classes"]:
+    """Tell each class's share of the rays that were drawn by class, or of all where none was."""
+    drawn = group == PixelGroup.CLASS
+    return class_counts(classes[drawn] if drawn.any() else classes, NUM_CLASSES).mean(dim=0)
+
+
 allow_scalars_in_checkpoints()
 
 _OF_TORSO = ("torso", "torso_grid")
@@ -281,6 +287,7 @@ _RATES = replace(
 )
 _PHASES = PhasesConfig(head=100_000, lips=25_000, torso=0)
 _CPU_STEPS = 2_500
+_ANYWHERE = 0.2
 _METHOD = "ssp-nerf"
 
 
@@ -302,8 +309,9 @@ def _cpu_model() -> SSPNeRFModelConfig:
 def _by_class(config: PortraitTrainerConfig, blink_frames: int) -> PortraitTrainerConfig:
     """Draw the pixels of a preset by class."""
     data = config.pipeline.datamanager
-    data.face_classes, data.pixel_sampler = True, ClassPixelSamplerConfig(blink_frames=blink_frames)
-    data.lips_sampler = AlternatingPixelSamplerConfig(odd=ClassPixelSamplerConfig())
+    by_class = ClassPixelSamplerConfig(anywhere_share=_ANYWHERE)
+    data.face_classes, data.pixel_sampler = True, replace(by_class, blink_frames=blink_frames)
+    data.lips_sampler = AlternatingPixelSamplerConfig(odd=by_class)
     return config
 
 

@@ -46,6 +46,21 @@ def test_rays_follow_the_losses_and_carry_their_class(folder: Path) -> None:
     assert counts[FaceClass.CLOTHES] == pytest.approx(375, abs=8)
 
 
+def test_a_share_of_the_rays_lies_anywhere_whatever_the_losses_say(folder: Path) -> None:
+    data = manager(folder, pixel_sampler=ClassPixelSamplerConfig(cap=1.0, floor=0.0, anywhere_share=0.2))
+    losses = np.zeros(NUM_CLASSES)
+    losses[FaceClass.SKIN] = 1.0
+    assert data.budget is not None
+    data.budget.losses = losses
+    _, batch = data.next_train(0)
+    by_loss = batch["group"] == PixelGroup.CLASS
+    assert int((~by_loss).sum()) == 300
+    assert (batch["group"][~by_loss] == PixelGroup.ANYWHERE).all()
+    assert (batch["face_class"][by_loss] == FaceClass.SKIN).all()
+    assert len(batch["face_class"][~by_loss].unique()) > 4
+    assert (batch["indices"][:, 0].diff() >= 0).all()
+
+
 def test_within_a_class_every_pixel_is_as_likely_as_any_other(folder: Path) -> None:
     data = manager(folder)
     losses = np.zeros(NUM_CLASSES)
