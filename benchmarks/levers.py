@@ -13,6 +13,8 @@ differences to the preset that the records in FOLDER hold.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +80,32 @@ class Levers:
         if self.table:
             print(table(read(self.output)))
             return
-        keep_few_kernels()
-        for seed in self.seeds:
-            for data in self.data:
-                for lever in self.levers:
-                    path = self.output / "records" / f"{data.name}_{lever.replace(' ', '-')}_seed{seed}.json"
-                    if not path.is_file():
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write_json(path, self._run(data, lever, seed))
-                    print(path.stem, json.dumps(json.loads(path.read_text())["figures"]))
+        wanted = [(data, lever, seed) for seed in self.seeds for data in self.data for lever in self.levers]
+        for data, lever, seed in wanted:
+            path = self.output / "records" / f"{data.name}_{lever.replace(' ', '-')}_seed{seed}.json"
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if len(wanted) == 1:
+                    keep_few_kernels()
+                    write_json(path, self._run(data, lever, seed))
+                else:
+                    self._apart(data, lever, seed)
+            print(path.stem, json.dumps(json.loads(path.read_text())["figures"]))
+
+    def _apart(self, data: Path, lever: str, seed: int) -> None:
+        """Train and measure in a process of its own, so that no training meets what another left."""
+        options = {
+            "--output": self.output,
+            "--data": data,
+            "--levers": lever,
+            "--seeds": seed,
+            "--iterations": self.iterations,
+            "--working-size": self.working_size,
+            "--rays": self.rays,
+            "--max-seconds": self.max_seconds,
+        }
+        words = [str(word) for option in options.items() for word in option]
+        subprocess.run([sys.executable, __file__, *words], check=True)
 
     def _run(self, data: Path, lever: str, seed: int) -> dict[str, object]:
         _set_random_seed(seed)
@@ -124,6 +143,7 @@ class Levers:
         config = tyro.cli(
             PortraitTrainerConfig,
             default=config,
+            config=(tyro.conf.FlagConversionOff,),
             args=[
                 *("--data", str(data), "--output-dir", str(self.output), "--experiment-name", data.name),
                 *("--timestamp", f"{lever.replace(' ', '-')}_seed{seed}", "--vis", "tensorboard"),
