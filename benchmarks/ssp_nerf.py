@@ -35,6 +35,7 @@ from ns_talking.rendering.rays import camera_rays
 from ns_talking.rendering.volume import render_volume, sample_occupied
 from ns_talking.utils.files import write_json
 from ns_talking.utils.progress import CONSOLE
+from ns_talking.utils.source import commit
 
 if TYPE_CHECKING:
     from ns_talking.pipelines.portrait import PortraitPipeline
@@ -90,6 +91,7 @@ class Arm:
             trained = time.process_time()
             record = {
                 "arm": self.arm,
+                "commit": commit(),
                 "seed": self.seed,
                 "iterations": self.iterations,
                 "working_size": self.working_size,
