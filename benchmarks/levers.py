@@ -7,7 +7,7 @@ python benchmarks/levers.py --output FOLDER --table
 
 Trainings are shorter and smaller than the preset's, the same for all, and are measured on the end of the training part
 (the validation split), so that defaults may be chosen by them. What is complete in FOLDER is kept. `--table` prints the
-differences to the preset that the records in FOLDER hold.
+differences to the preset that the records in FOLDER hold, and keeps the records in benchmarks/results.
 """
 
 from __future__ import annotations
@@ -73,12 +73,14 @@ class Levers:
     max_seconds: float | None = None
     """Length that is measured at most."""
     table: bool = False
-    """Print the differences to the preset."""
+    """Print the differences to the preset, and keep the records in benchmarks/results/levers.json."""
 
     def main(self) -> None:
         """Run what is missing."""
         if self.table:
-            print(table(read(self.output)))
+            records = read(self.output)
+            write_json(timing.RESULTS / "levers.json", records)
+            print(table(records))
             return
         wanted = [(data, lever, seed) for seed in self.seeds for data in self.data for lever in self.levers]
         for data, lever, seed in wanted:
