@@ -79,7 +79,7 @@ class Levers:
         """Run what is missing."""
         if self.table:
             records = read(self.output)
-            write_json(timing.RESULTS / "levers.json", records)
+            write_json(timing.RESULTS / "levers.json", {"format": "levers-1", "records": records})
             print(table(records))
             return
         wanted = [(data, lever, seed) for seed in self.seeds for data in self.data for lever in self.levers]
