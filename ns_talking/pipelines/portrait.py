@@ -84,7 +84,6 @@ class PortraitPipeline(VanillaPipeline):
     ) -> None:
         if torch.device(device).type == "cpu":
             share_one_heap()
-            keep_what_a_step_frees()
             forget_unused_code()
         # Nerfstudio annotates `str` and passes a device.
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # pyright: ignore[reportArgumentType]
@@ -115,6 +114,8 @@ class PortraitPipeline(VanillaPipeline):
                 f"--audio {self._asked_audio} was given to a training, which listens to the clip's own sound. Leave it "
                 "out, and let other sound drive the portrait when it is trained: ns-talking render --audio"
             )
+        if self.device.type == "cpu":
+            keep_what_a_step_frees()
         model.prepare_training(self.datamanager.train_dataset)
         give_back_memory()
         forget_unused_code()
