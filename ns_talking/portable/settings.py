@@ -50,6 +50,9 @@ def settings_from_json(content: Any, expected: type, depth: int = 0) -> Any:  # 
     if not issubclass(kind, expected):
         raise ValueError(f"it names the class {kind.__name__} where a {expected.__name__} belongs")
     settings = kind()
+    # A file of an earlier version lacks newer settings, and its portrait was trained without them.
+    if (as_read := getattr(settings, "__setstate__", None)) is not None:
+        as_read({})
     known = {field.name for field in dataclasses.fields(kind)} - {"_target"}
     for field, value in content.items():
         if field == _CLASS:

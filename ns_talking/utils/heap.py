@@ -3,7 +3,7 @@
 The GNU allocator gives each thread a heap of its own, and a heap keeps whatever lies under the last buffer in use.
 Training on a CPU, with threads that decode frames and that take half of a batch, kept 0.2 GB that way. What lies on top
 of the last buffer goes back to the system at once, on the other hand, and a step that asks for the same 40 MB again
-waits for the system to clear them: that was a quarter of a step.
+waits for the system to clear them: a tenth of a short step, and 3 % of a training's.
 """
 
 from __future__ import annotations

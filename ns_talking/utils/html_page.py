@@ -20,7 +20,7 @@ p { margin: .3rem 0 .6rem; } img { max-width: 100%; display: block; border-radiu
 table { border-collapse: collapse; width: 100%; background: #fff; }
 td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #e4e4e4;
          overflow-wrap: anywhere; }
-.level { font-weight: 600; border-radius: 4px; padding: .05rem .5rem; color: #fff; }
+.level { white-space: nowrap; font-weight: 600; border-radius: 4px; padding: .05rem .5rem; color: #fff; }
 .pass { background: #2e8b57; } .warn { background: #c98a00; } .fail { background: #c0392b; }
 .quiet { color: #777; } code, pre { background: #eee; border-radius: 4px; padding: .1rem .35rem; }
 pre { padding: .6rem .8rem; overflow-x: auto; }

@@ -23,12 +23,14 @@ from safetensors.torch import load_file, save_file
 
 from ns_talking.audio.io import write_wav
 from ns_talking.data.subject import Subject, write_subject
+from ns_talking.fields.torso_deformation import TorsoDeformationConfig
 from ns_talking.pipelines.frames import clip_lens, render_frames
 from ns_talking.pipelines.origin import portrait_origin
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.portable.layout import HEADER
 from ns_talking.portable.opening import open_portrait
 from ns_talking.portable.reading import read_portable
+from ns_talking.portable.settings import settings_as_json, settings_from_json
 from ns_talking.portable.writing import write_portrait
 from ns_talking.rendering.occupancy import OccupancyGridConfig
 from ns_talking.scripts.main import main
@@ -295,3 +297,10 @@ def test_commands_take_it_or_say_what_they_need(
     assert "has to end in .portrait" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError, match="There is no portrait"):
         read_portable(tmp_path / "gone.portrait")
+
+
+def test_settings_that_a_file_does_not_have_are_those_of_the_version_that_wrote_it() -> None:
+    content = settings_as_json(TorsoDeformationConfig())
+    assert settings_from_json(content, TorsoDeformationConfig).bend_with_torso
+    del content["bend_with_torso"]
+    assert not settings_from_json(content, TorsoDeformationConfig).bend_with_torso
