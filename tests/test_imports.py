@@ -61,8 +61,6 @@ ENTRY_MODULES = [
 ]
 """What every command of Nerfstudio imports, whichever method it runs."""
 
-HEAVY = ["transformers", "mediapipe", "numba", "triton", "matplotlib.pyplot", "torchaudio", "librosa", "scipy.optimize"]
-
 
 def modules() -> list[str]:
     parts = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))]
@@ -126,7 +124,7 @@ def test_imports_are_absolute() -> None:
 
 
 PREAMBLE = """
-    import importlib, importlib.abc, importlib.metadata, os, socket, sys, time
+    import importlib, importlib.abc, importlib.metadata, os, socket, sys
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -195,22 +193,13 @@ def test_a_broken_optional_package_does_not_break_the_other_methods() -> None:
     run(program, *ENTRY_MODULES)
 
 
-def test_the_entry_modules_add_little_to_nerfstudios_own_import() -> None:
-    # Processor time, not wall time, and the best of five: other work on the machine must not fail this test.
+def test_the_entry_modules_import_no_module_of_others_that_nerfstudio_did_not() -> None:
+    # Seconds are measured by benchmarks/imports.py; what would make them many is another package.
     program = """
         before = set(sys.modules)
-        start = time.process_time()
-        for name in sys.argv[2:]:
+        for name in sys.argv[1:]:
             importlib.import_module(name)
-        seconds = time.process_time() - start
-        heavy = [name for name in sys.argv[1].split(",") if name in sys.modules and name not in before]
-        print(seconds, *heavy)
+        print(*(name for name in set(sys.modules) - before if name.partition(".")[0] != "ns_talking"))
     """
-    seconds = []
-    for _ in range(5):
-        figure, *heavy = run(program, ",".join(HEAVY), *ENTRY_MODULES).split()
-        assert not heavy, f"importing the entry modules imports {', '.join(heavy)}"
-        seconds.append(float(figure))
-        if seconds[-1] < 0.3:
-            break
-    assert min(seconds) < 0.3
+    others = run(program, *ENTRY_MODULES).split()
+    assert not others, f"importing the entry modules imports {', '.join(sorted(others))}"

