@@ -84,7 +84,7 @@ class Levers:
             return
         wanted = [(data, lever, seed) for seed in self.seeds for data in self.data for lever in self.levers]
         for data, lever, seed in wanted:
-            path = self.output / "records" / f"{data.name}_{lever.replace(' ', '-')}_seed{seed}.json"
+            path = self.output / "records" / f"{data.name}_{lever.replace(' ', '-')}_{self.iterations}_seed{seed}.json"
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if len(wanted) == 1:
@@ -148,7 +148,7 @@ class Levers:
             config=(tyro.conf.FlagConversionOff,),
             args=[
                 *("--data", str(data), "--output-dir", str(self.output), "--experiment-name", data.name),
-                *("--timestamp", f"{lever.replace(' ', '-')}_seed{seed}", "--vis", "tensorboard"),
+                *("--timestamp", f"{lever.replace(' ', '-')}_{self.iterations}_seed{seed}", "--vis", "tensorboard"),
                 *("--machine.seed", str(seed), "--machine.device-type", "cpu"),
                 *("--max-num-iterations", str(self.iterations)),
                 *("--pipeline.datamanager.working-size", str(self.working_size)),
@@ -171,9 +171,9 @@ def read(folder: Path) -> list[dict]:
 
 def table(records: list[dict]) -> str:
     """Set every lever beside the preset: mean differences over seeds, dataset by dataset."""
-    lines = [f"| data | lever | seeds | {' | '.join(FIGURES)} |", f"|{' --- |' * (3 + len(FIGURES))}"]
-    for data in sorted({record["data"] for record in records}):
-        of_data = [record for record in records if record["data"] == data]
+    lines = [f"| data | iterations | lever | seeds | {' | '.join(FIGURES)} |", f"|{' --- |' * (4 + len(FIGURES))}"]
+    for data, iterations in sorted({(record["data"], record["iterations"]) for record in records}):
+        of_data = [record for record in records if (record["data"], record["iterations"]) == (data, iterations)]
         preset = {record["seed"]: record["figures"] for record in of_data if record["lever"] == PRESET}
         for lever in LEVERS:
             found = {record["seed"]: record["figures"] for record in of_data if record["lever"] == lever}
@@ -185,7 +185,7 @@ def table(records: list[dict]) -> str:
                 base = [0.0 if lever == PRESET else preset[seed][figure] for seed in seeds]
                 values = np.array([found[seed][figure] for seed in seeds]) - base
                 cells.append(f"{values.mean():.2f}" if lever == PRESET else f"{values.mean():+.2f}")
-            lines.append(f"| {data} | {lever} | {len(seeds)} | {' | '.join(cells)} |")
+            lines.append(f"| {data} | {iterations} | {lever} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
