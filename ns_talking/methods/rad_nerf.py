@@ -124,8 +124,8 @@ def _cpu_model() -> RADNeRFModelConfig:
     as it did on a real clip: after 2,500 steps of it, no unit of its first layer answered to any of 41 sounds. The loss
     on the ambient coordinates holds them at zero from outside the lower face, long before the features of a place tell
     the face from the rest; with it, within 60 of 300 steps coordinates fell from 0.03 to 0.002 in the mouth as outside.
-    The way there is the part that all codes share: it grew to five times the spread of the codes, and the network has no
-    biases that could answer it. With this loss alone, a shared part left 0 to 11 of 64 units after 600 steps (four
+    The way there is the part that all codes share: it grew to five times the spread of the codes, and the network has
+    no biases that could answer it. With this loss alone, a shared part left 0 to 11 of 64 units after 600 steps (four
     seeds), codes of mean 0 left all 64.
     """
     return RADNeRFModelConfig(
