@@ -126,7 +126,10 @@ def _cpu_model() -> RADNeRFModelConfig:
     the face from the rest; with it, within 60 of 300 steps coordinates fell from 0.03 to 0.002 in the mouth as outside.
     The way there is the part that all codes share: it grew to five times the spread of the codes, and the network has
     no biases that could answer it. With this loss alone, a shared part left 0 to 11 of 64 units after 600 steps (four
-    seeds), codes of mean 0 left all 64.
+    seeds), codes of mean 0 left all 64. After 300 steps of 96 px, what the own sound gives the mouth over another
+    frame's was 0.10 dB on training frames with both; with 6 times larger first weights of the sound 0.05 dB, and with
+    20 times larger ones the head was late. After 1,000 steps of 128 px the lips of the held-out part were in step with
+    0.40 (one seed), and 0.22 with the sound of two seconds earlier.
     """
     return RADNeRFModelConfig(
         use_face_surface=True,
