@@ -329,6 +329,11 @@ class PortraitModel(Model):
             [self.audio_code.wide_windows(self.track.at_frames(part).audio) for part in indices.split(128)]
         )
         self.audio_code.fit_statistics(windows)
+        if num_sounds := self.audio_code.num_mean_sounds:
+            spread = indices[torch.linspace(0, len(indices) - 1, num_sounds).round().long()]
+            heard = self.track.at_frames(spread, self.device)
+            # A clip of few frames gives some of them twice.
+            self.audio_code.set_mean_sounds(heard.audio[heard.row])
         layout = scheme(self.portrait.landmark_scheme)
         shapes = lip_shapes(self.portrait.landmarks[indices.numpy()], layout)
         inner_lips = torch.from_numpy(inner_lips_mask(layout))

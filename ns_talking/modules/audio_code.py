@@ -38,6 +38,14 @@ class AudioCodeConfig(InstantiateConfig):
     lip_emphasis: float = 1.0
     """Factor on the way of the lips from their rest, after training: 1 asks for the shape that the sound predicts. A
     field of few steps opens lips less far than it is told to."""
+    from_mean_sound: bool = False
+    """Whether the code is measured from the mean code of sounds from all over the clip, and from that of the mean lip
+    shape; our design. For a network without biases the part that all codes share is one: where that switches a ReLU
+    off, it is off for every sound, and no gradient brings it back. Codes whose mean is 0 share nothing."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
+        """Read configs from before codes could be measured from the mean sound."""
+        self.__dict__.update({"from_mean_sound": False, **state})
 
 
 class AudioCode(nn.Module):
@@ -87,6 +95,9 @@ class AudioCode(nn.Module):
         # Not a number until the mouth's rest was measured.
         self.register_buffer("rest_audio", torch.full((context, feature_channels, window), torch.nan))
         self.rest_audio: Tensor
+        if config.from_mean_sound:
+            self.register_buffer("mean_sounds", torch.zeros(_NUM_MEAN_SOUNDS, context, feature_channels, window))
+            self.mean_sounds: Tensor
         rate_hz = fps * steps_per_frame if config.use_lip_shape and steps_per_frame is not None else None
         self.encoder = None
         if config.use_encoder or rate_hz is None:
@@ -97,7 +108,8 @@ class AudioCode(nn.Module):
             self.lip_fit = config.lip_shape.setup(
                 feature_channels=feature_channels, num_points=num_lip_points, rate_hz=rate_hz
             )
-            self.lip_code = nn.Linear(num_components, self.code_dim)
+            # The mean lip shape is 0 in components, so without a bias its code is 0.
+            self.lip_code = nn.Linear(num_components, self.code_dim, bias=not config.from_mean_sound)
             self.register_buffer("rest_shape", torch.full((num_components,), torch.nan))
             self.rest_shape: Tensor
             # Needed in training alone, and a fit away.
@@ -167,6 +179,16 @@ class AudioCode(nn.Module):
                 self.lip_fit.components(shapes.to(self.mean), inner_lips.to(self.mean.device)).mean(0)
             )
 
+    @property
+    def num_mean_sounds(self) -> int:
+        """How many sounds `set_mean_sounds` takes."""
+        return len(self.mean_sounds) if self.config.from_mean_sound else 0
+
+    @torch.no_grad()
+    def set_mean_sounds(self, audio: Float[Tensor, "sounds context channels window"]) -> None:
+        """Learn the raw features of the sounds whose mean code the code is measured from."""
+        self.mean_sounds.copy_(audio)
+
     def wide_windows(
         self, audio: Float[Tensor, "frames context channels window"]
     ) -> Float[Tensor, "frames channels joined"]:
@@ -232,11 +254,17 @@ class AudioCode(nn.Module):
     ) -> Float[Tensor, "frames code"]:
         code = 0
         if self.encoder is not None:
-            code = self.encoder((audio - self.mean[:, None]) * self.scale[:, None])
+            code = self._encoded(audio)
+            if self.config.from_mean_sound:
+                code = code - self._encoded(self.mean_sounds).mean(dim=0)
         if shape is not None:
             code = code + self.lip_code(shape)
         assert isinstance(code, Tensor)
         return code
+
+    def _encoded(self, audio: Float[Tensor, "frames context channels window"]) -> Float[Tensor, "frames code"]:
+        assert self.encoder is not None
+        return self.encoder((audio - self.mean[:, None]) * self.scale[:, None])
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Group the parameters that training changes, by what they are."""
@@ -294,6 +322,7 @@ class AudioCode(nn.Module):
         self.identity = state["identity"]
 
 
+_NUM_MEAN_SOUNDS = 16
 _NO_CONTENT = 0.2
 """Sound whose channels spread less than this share of the clip's says nothing."""
 _STEPS_AT_ONCE = 4096

@@ -12,7 +12,8 @@ import torch
 from ns_talking.export.weights import head_weights
 from ns_talking.fields.ambient_grid import AmbientGridField, AmbientGridFieldConfig
 from ns_talking.fields.base import FieldCondition
-from ns_talking.methods.rad_nerf import RADNeRFModel
+from ns_talking.methods.rad_nerf import _CPU_RATES, RADNeRFModel
+from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.modules.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ns_talking.pipelines.phases import Phase
 from ns_talking.pipelines.portrait import PortraitPipeline
@@ -66,6 +67,37 @@ def test_sound_reaches_a_point_through_its_ambient_coordinates_alone() -> None:
     first, second = (field.density(points, condition) for condition in said)
     assert torch.equal(first.density, second.density)
     assert float(first.audio_attention.detach().abs().max()) == 0
+
+
+@pytest.mark.parametrize("from_mean_sound", [False, True])
+def test_held_at_zero_the_ambient_network_goes_deaf_through_what_all_codes_share(from_mean_sound: bool) -> None:
+    torch.manual_seed(0)
+    num_frames, rates = 8, _CPU_RATES.networks
+    config = AudioCodeConfig(
+        encoder=AudioEncoderConfig(code_dim=64), use_lip_shape=True, lip_noise=0.0, from_mean_sound=from_mean_sound
+    )
+    audio_code = config.setup(
+        feature_channels=6, identity="test", steps_per_frame=4, num_lip_points=8, num_frames=num_frames
+    )
+    shapes = torch.randn(audio_code.tracked.shape)
+    audio_code.tracked.copy_(shapes - shapes.mean(dim=0))
+    audio_code.out_of_fold.copy_(audio_code.tracked)
+    field = AmbientGridField(AmbientGridFieldConfig(num_levels=2), code_dim=64, appearance_dim=0)
+    sounds, frames = torch.randn(num_frames, 8, 6, 16), torch.arange(num_frames)
+    if from_mean_sound:
+        audio_code.set_mean_sounds(sounds.repeat(2, 1, 1, 1))
+    points, row = torch.rand(64, 3) - 0.5, torch.arange(64) % num_frames
+    learned = {"decoders": list(field.ambient_mlp.parameters()), **audio_code.get_param_groups()}
+    groups = [{"params": parameters, "lr": 2 * rates[name]} for name, parameters in learned.items()]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
+    for _ in range(300):
+        condition = FieldCondition(audio_code(sounds, frames), torch.zeros(num_frames), row)
+        optimizer.zero_grad()
+        field.density(points, condition).audio_attention.mean().backward()
+        optimizer.step()
+    heard = torch.nn.functional.pad(audio_code(sounds, frames), (4, 0))
+    firing = int((field.ambient_mlp[0](heard) > 0).any(dim=0).sum())
+    assert firing > 60 if from_mean_sound else firing < 40
 
 
 def test_the_eyes_are_as_large_as_in_the_clip_until_another_blink_is_asked_for(

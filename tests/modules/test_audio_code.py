@@ -100,6 +100,35 @@ def test_emphasised_lips_move_further_from_rest_after_training_and_stay_there_at
     assert torch.equal(emphasised.train()(context, frames), plain.train()(context, frames))
 
 
+def test_codes_that_are_measured_from_the_mean_sound_have_mean_zero_whatever_was_learned() -> None:
+    _, context, shapes = sound()
+    options = {"use_lip_shape": True, "tracked_share": 1.0, "lip_noise": 0.0}
+    plain, measured = code(**options), code(**options, from_mean_sound=True)
+    frames = torch.arange(0, FRAMES, 10)
+    for encoder in (plain, measured):
+        windows = encoder.wide_windows(context)
+        encoder.fit_statistics(windows)
+        encoder.fit_lip_shape(windows, torch.arange(FRAMES), shapes, torch.arange(POINTS) > 3)
+        encoder.tracked -= encoder.tracked[frames].mean(dim=0)
+        for name, parameter in encoder.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.constant_(parameter, 3.0)
+        encoder.train()
+    measured.set_mean_sounds(context[frames])
+    found, expected = measured(context[frames], frames), plain(context[frames], frames)
+    torch.testing.assert_close(found, expected - expected.mean(dim=0), atol=1e-4, rtol=1e-4)
+    shared, left = (codes.detach().mean(dim=0).abs() for codes in (expected, found))
+    assert float(shared.min()) > 1 > 1e4 * float(left.max())
+
+
+def test_configs_from_before_know_codes_with_a_part_that_all_share() -> None:
+    state = dict(vars(AudioCodeConfig(from_mean_sound=True)))
+    del state["from_mean_sound"]
+    old = AudioCodeConfig.__new__(AudioCodeConfig)
+    old.__setstate__(state)
+    assert not old.from_mean_sound
+
+
 def test_the_draw_of_shapes_is_a_function_of_the_seed() -> None:
     _, context, shapes = sound()
     encoder = code(use_lip_shape=True, tracked_share=0.5)
