@@ -18,6 +18,7 @@ from ns_talking.modules.aggregation import (
     AudioAwareAggregation,
     MeanAggregation,
     SlotAggregation,
+    SoundlessAggregation,
 )
 from ns_talking.modules.reference_encoder import ReferenceEncoderConfig
 from ns_talking.modules.warper import WarperConfig, unmoved
@@ -63,6 +64,10 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     contrast: bool = False
     """Whether that attention compares sounds relative to the references' own mean and spread; our addition, without
     which one reference is preferred whatever is heard. Off in the config.yml of portraits from before it was there."""
+    soundless: bool = False
+    """Whether the field that is not told the sound looks points up by itself: where they are projected to, by mean and
+    variance over the references. Our addition; otherwise it sees what the sound chose and moved for the other field, as
+    the paper has it, and changes with the sound."""
     position_degree: int = 10
     """Octaves that encode points."""
     direction_degree: int = 4
@@ -106,6 +111,7 @@ class ReferenceFeatures(nn.Module):
             self.aggregation = SlotAggregation(feature_dim, self.position_dim)
         else:
             self.aggregation = MeanAggregation(feature_dim)
+        self.soundless = SoundlessAggregation(feature_dim, self.output_dim) if config.soundless else None
 
     @property
     def output_dim(self) -> int:
@@ -157,6 +163,18 @@ class ReferenceFeatures(nn.Module):
         shares = pixels / pixels.new_tensor(seen.size_px) * 2 - 1
         features = look_up(pixels, seen)
         return self.aggregation(features, shares, place, code, frame_row, seen.codes), offsets
+
+    def without_sound(
+        self, points: Float[Tensor, "samples 3"], seen: SeenReferences
+    ) -> Float[Tensor, "samples output"]:
+        """Look points up where they are projected to, whatever is heard; with the option `soundless` alone.
+
+        Args:
+            points: In world units.
+            seen: The references.
+        """
+        assert self.soundless is not None
+        return self.soundless(look_up(project(points, seen), seen))
 
 
 def project(points: Float[Tensor, "samples 3"], seen: SeenReferences) -> Float[Tensor, "samples references 2"]:

@@ -103,6 +103,53 @@ def test_offsets_begin_near_zero_stay_bounded_and_are_learned(warp_by: str, aggr
     assert float(look(*given, references)[1].detach().abs().max()) < 1e-3
 
 
+def test_offsets_learn_to_follow_the_sound_from_gradients_as_small_as_those_of_a_training() -> None:
+    """Where all layers start with weights of 0.001, a thousand steps teach the last bias alone."""
+    torch.manual_seed(0)
+    warper = WarperConfig(width=32, narrow=16).setup(
+        sees="audio", position_dim=9, direction_dim=3, code_dim=5, feature_dim=6
+    )
+    optimizer = torch.optim.Adam(warper.parameters(), lr=2e-3)
+    code = torch.stack([torch.ones(5), -torch.ones(5)])
+    row = torch.arange(40) % 2
+    wanted = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])[row][:, None]
+    place, towards, of_references = torch.randn(40, 9), torch.randn(40, 3), torch.randn(40, 4, 3)
+
+    def error() -> torch.Tensor:
+        return (warper.by_audio(place, towards, code, row, of_references, torch.randn(4, 5), 128.0) - wanted).square()
+
+    before = float(error().mean().detach())
+    for _ in range(200):
+        optimizer.zero_grad()
+        (1e-4 * error().mean()).backward()
+        optimizer.step()
+    assert float(error().mean().detach()) < 0.1 * before
+
+
+def test_what_is_looked_up_without_the_sound_is_what_all_references_show_at_the_projection() -> None:
+    torch.manual_seed(0)
+    config = ReferenceFeaturesConfig(
+        encoder=ReferenceEncoderConfig(width=4, feature_dim=6), token_dim=8, position_degree=2, soundless=True
+    )
+    look = ReferenceFeatures(config, code_dim=5)
+    points = torch.randn(20, 3) * 0.3
+    references = seen(look.encoder(torch.rand(2, 3, SIZE, SIZE), poses()))
+    found = look.without_sound(points, references)
+    assert found.shape == (20, look.output_dim)
+    turned = SeenReferences(
+        references.features.flip(0),
+        references.camera_to_world.flip(0),
+        references.lens,
+        references.size_px,
+        torch.randn(2, 5),
+    )
+    torch.testing.assert_close(look.without_sound(points, turned), found, atol=1e-5, rtol=1e-5)
+    mean, spread = look_up(project(points, references), references).unbind(dim=1)
+    statistics = torch.cat([(mean + spread) / 2, ((mean - spread) / 2).square()], dim=1)
+    assert look.soundless is not None
+    torch.testing.assert_close(look.soundless.layers(statistics), found, atol=1e-5, rtol=1e-5)
+
+
 def test_a_stride_keeps_places_where_they_are() -> None:
     encoder = ReferenceEncoderConfig(width=4, feature_dim=6, feature_stride=2).setup()
     assert encoder(torch.rand(2, 3, SIZE, SIZE), poses()).shape == (2, 6, SIZE // 2, SIZE // 2)
