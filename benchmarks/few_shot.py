@@ -124,15 +124,16 @@ class FewShot:
             "attention_before": attention_before,
             "attention_after": attention(pipeline),
         }
-        return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})
+        return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})  # From nothing alone.
 
     def _overlap_costs(self, pipeline: PortraitPipeline) -> Record:
         """Time what both fields cost in networks of the preset's sizes and of the paper's."""
         config = deepcopy(pipeline.config)
         config.model = AENeRFModelConfig(coarse_samples=12, fine_samples=12)
         config.datamanager.train_num_rays_per_batch = 512
+        config.model.look_up.soundless = True
         large = config.setup(device="cpu", test_mode="val")
-        return {"overlap": overlap_cost(pipeline, 24), "overlap_of_paper_sizes": overlap_cost(large, 5)}
+        return {"overlap": overlap_cost(pipeline, 24), "overlap_of_paper_sizes": overlap_cost(large, 3)}
 
     def _pipeline(self, arm: str, seed: int) -> PortraitPipeline:
         name, _, base = arm.partition("=")

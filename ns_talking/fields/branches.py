@@ -143,7 +143,7 @@ class Branches(nn.Module):
             drawn: Which field draws which ray.
         """
         config = self.config
-        place = frequency_encoding(points.flatten(0, 1), config.position_degree).view(*points.shape[:2], -1)
+        place = frequency_encoding(points.flatten(0, 1), config.position_degree).unflatten(0, points.shape[:2])
         towards = frequency_encoding(directions, config.direction_degree)
         told = torch.cat([controls, code.to(controls.dtype)], dim=1)
         if self.independent is None:

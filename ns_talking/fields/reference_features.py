@@ -149,7 +149,7 @@ class ReferenceFeatures(nn.Module):
         else:
             towards = F.normalize(points[:, None] - seen.camera_to_world[:, :, 3], dim=2)
             octaves = config.direction_degree
-            of_references = frequency_encoding(towards.flatten(0, 1), octaves).view(*towards.shape[:2], -1)
+            of_references = frequency_encoding(towards.flatten(0, 1), octaves).unflatten(0, towards.shape[:2])
             offsets = self.warper.by_audio(
                 place,
                 frequency_encoding(directions, octaves),

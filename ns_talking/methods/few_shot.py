@@ -359,13 +359,13 @@ class FewShotModel(PortraitModel):
             along = asks.take(rays.directions)[:, None].expand_as(asked).flatten(0, 1)
             row = asks.take(rays.row)[:, None].expand(asked.shape[:2]).reshape(-1)
             found, offsets = self.look_up(asked.flatten(0, 1), along, code, row, seen)
-            features = asks.spread(found.view(*asked.shape[:2], -1))
+            features = asks.spread(found.unflatten(0, asked.shape[:2]))
             offsets = offsets[: asks.count * t.shape[1]]
             if not apart:
                 return points, (features, features), offsets
             asked = others.take(points)
             found = self.look_up.without_sound(asked.flatten(0, 1), seen)
-            return points, (features, others.spread(found.view(*asked.shape[:2], -1))), offsets
+            return points, (features, others.spread(found.unflatten(0, asked.shape[:2]))), offsets
 
         t = stratified(interval, config.coarse_samples, jitter(config.coarse_samples))
         points, features, offsets = looked_up(t)

@@ -77,7 +77,8 @@ class SoundlessAggregation(nn.Module):
 
     def forward(self, features: Float[Tensor, "samples references channels"]) -> Float[Tensor, "samples output"]:
         """Blend all references alike."""
-        variance, mean = torch.var_mean(features, dim=1, correction=0)
+        mean = features.mean(dim=1)
+        variance = (features - mean[:, None]).square().mean(dim=1)
         return self.layers(torch.cat([mean, variance], dim=1))
 
 
@@ -237,7 +238,7 @@ class CrossAttention(nn.Module):
         self, asked: Float[Tensor, "queries channels"], keys: Float[Tensor, "references channels"]
     ) -> Float[Tensor, "queries heads references"]:
         """Compare queries with the keys of all references."""
-        query, key = (part.view(len(part), self.heads, -1) for part in (self.query(asked), self.key(keys)))
+        query, key = (part.unflatten(1, (self.heads, -1)) for part in (self.query(asked), self.key(keys)))
         return (torch.einsum("qhc,rhc->qhr", query, key) / asked.shape[1] ** 0.5).softmax(dim=-1)
 
     def blend(

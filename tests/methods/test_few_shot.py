@@ -13,6 +13,7 @@ import yaml
 
 from ns_talking.audio.base import AudioFeatures
 from ns_talking.driving.track import DrivingTrack
+from ns_talking.fields.branches import BranchRays
 from ns_talking.methods.ae_nerf import AENeRFModel, AENeRFModelConfig
 from ns_talking.methods.few_shot import FewShotModel
 from ns_talking.methods.few_shot_presets import small
@@ -113,6 +114,24 @@ def test_the_field_that_is_not_told_the_sound_changes_with_it_where_it_looks_up_
     aware, independent = (float((after - before).abs().max()) for before, after in zip(*seen, strict=True))
     assert aware > 1e-3
     assert independent == (0 if soundless else aware)
+
+
+@pytest.mark.parametrize("alone", ["aware", "independent"])
+def test_one_field_can_draw_all_rays_alone(
+    make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch, alone: str
+) -> None:
+    pipeline = make_pipeline("val")
+    stir(pipeline)
+    both = picture(pipeline)
+
+    def one(like: torch.Tensor) -> BranchRays:
+        every = torch.ones(len(like), dtype=torch.bool)
+        return BranchRays(**{"aware": ~every, "independent": ~every, alone: every})
+
+    monkeypatch.setattr(BranchRays, "all_of_both", staticmethod(one))
+    drawn = picture(pipeline)
+    assert float(drawn.std()) > 0.01
+    assert not torch.allclose(drawn, both, atol=1e-3)
 
 
 def test_a_step_looks_up_with_the_sound_what_follows_it_alone(make_pipeline: MakePipeline) -> None:
