@@ -124,10 +124,10 @@ class FewShot:
             "attention_before": attention_before,
             "attention_after": attention(pipeline),
         }
-        return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})  # From nothing alone.
+        return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})
 
     def _overlap_costs(self, pipeline: PortraitPipeline) -> Record:
-        """Time what both fields cost in networks of the preset's sizes and of the paper's."""
+        """Time what both fields cost in networks of the preset's sizes and of the paper's, where each looks up alone."""
         config = deepcopy(pipeline.config)
         config.model = AENeRFModelConfig(coarse_samples=12, fine_samples=12)
         config.datamanager.train_num_rays_per_batch = 512

@@ -18,7 +18,6 @@ from ns_talking.modules.aggregation import (
     AudioAwareAggregation,
     MeanAggregation,
     SlotAggregation,
-    SoundlessAggregation,
 )
 from ns_talking.modules.reference_encoder import ReferenceEncoderConfig
 from ns_talking.modules.warper import WarperConfig, unmoved
@@ -65,8 +64,8 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     """Whether that attention compares sounds relative to the references' own mean and spread; our addition, without
     which one reference is preferred whatever is heard. Off in the config.yml of portraits from before it was there."""
     soundless: bool = False
-    """Whether the field that is not told the sound looks points up by itself: where they are projected to, by mean and
-    variance over the references. Our addition; otherwise it sees what the sound chose and moved for the other field, as
+    """Whether the field that is not told the sound looks points up for itself, as if the mean of the references' sounds
+    were heard in every frame. Our addition; otherwise it sees what the sound chose and moved for the other field, as
     the paper has it, and changes with the sound."""
     position_degree: int = 10
     """Octaves that encode points."""
@@ -111,7 +110,6 @@ class ReferenceFeatures(nn.Module):
             self.aggregation = SlotAggregation(feature_dim, self.position_dim)
         else:
             self.aggregation = MeanAggregation(feature_dim)
-        self.soundless = SoundlessAggregation(feature_dim, self.output_dim) if config.soundless else None
 
     @property
     def output_dim(self) -> int:
@@ -165,16 +163,14 @@ class ReferenceFeatures(nn.Module):
         return self.aggregation(features, shares, place, code, frame_row, seen.codes), offsets
 
     def without_sound(
-        self, points: Float[Tensor, "samples 3"], seen: SeenReferences
+        self,
+        points: Float[Tensor, "samples 3"],
+        directions: Float[Tensor, "samples 3"],
+        seen: SeenReferences,
     ) -> Float[Tensor, "samples output"]:
-        """Look points up where they are projected to, whatever is heard; with the option `soundless` alone.
-
-        Args:
-            points: In world units.
-            seen: The references.
-        """
-        assert self.soundless is not None
-        return self.soundless(look_up(project(points, seen), seen))
+        """Look points up as if the mean of the references' sounds were heard; arguments as above."""
+        everywhere = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        return self(points, directions, seen.codes.mean(dim=0, keepdim=True), everywhere, seen)[0]
 
 
 def project(points: Float[Tensor, "samples 3"], seen: SeenReferences) -> Float[Tensor, "samples references 2"]:

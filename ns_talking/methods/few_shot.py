@@ -349,23 +349,26 @@ class FewShotModel(PortraitModel):
         controls = condition.blink[rays.row, None] if config.use_blink else rays.origins[:, :0]
         of_rays = code[rays.row], controls, branch_rays
 
-        apart = self.look_up.soundless is not None
+        apart = config.branches.two and config.look_up.soundless
         asks = RayPart.of(branch_rays.aware if apart else torch.ones_like(branch_rays.aware))
         others = RayPart.of(branch_rays.independent)
 
         def looked_up(t: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
             points = rays.origins[:, None] + rays.directions[:, None] * t[..., None]
-            asked = asks.take(points)
-            along = asks.take(rays.directions)[:, None].expand_as(asked).flatten(0, 1)
-            row = asks.take(rays.row)[:, None].expand(asked.shape[:2]).reshape(-1)
-            found, offsets = self.look_up(asked.flatten(0, 1), along, code, row, seen)
-            features = asks.spread(found.unflatten(0, asked.shape[:2]))
-            offsets = offsets[: asks.count * t.shape[1]]
-            if not apart:
-                return points, (features, features), offsets
-            asked = others.take(points)
-            found = self.look_up.without_sound(asked.flatten(0, 1), seen)
-            return points, (features, others.spread(found.unflatten(0, asked.shape[:2]))), offsets
+
+            def given(part: RayPart) -> tuple[Tensor, Tensor]:
+                asked = part.take(points)
+                along = part.take(rays.directions)[:, None].expand_as(asked)
+                return asked.flatten(0, 1), along.flatten(0, 1)
+
+            def spread(part: RayPart, found: Tensor) -> Tensor:
+                return part.spread(found.unflatten(0, (len(part.rows), t.shape[1])))
+
+            row = asks.take(rays.row)[:, None].expand(-1, t.shape[1]).flatten()
+            found, offsets = self.look_up(*given(asks), code, row, seen)
+            features = spread(asks, found)
+            without = spread(others, self.look_up.without_sound(*given(others), seen)) if apart else features
+            return points, (features, without), offsets[: asks.count * t.shape[1]]
 
         t = stratified(interval, config.coarse_samples, jitter(config.coarse_samples))
         points, features, offsets = looked_up(t)

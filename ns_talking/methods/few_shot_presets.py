@@ -106,7 +106,7 @@ def small(model: ModelConfig) -> ModelConfig:
     """Suit a model to 128 px and a thousand steps: smaller networks, fewer samples, feature maps of half the size.
 
     Where there are two fields, the one that is not told the sound looks references up without it, which is ours:
-    another sound then changes the rest of the head less, and a step asks fewer points what the sound makes of them.
+    another sound then changes the rest of the head less.
     """
     look_up: ReferenceFeaturesConfig = replace(
         model.look_up,

@@ -60,28 +60,6 @@ class MeanAggregation(Aggregation):
         return features.mean(dim=1)
 
 
-class SoundlessAggregation(nn.Module):
-    """Mean and variance over the references of a point, through two layers: what a field may know that hears nothing.
-
-    Source:
-        Ours, with the statistics of IBRNet (Wang et al., CVPR 2021): where pictures agree, there is a surface.
-
-    Args:
-        feature_dim: Channels of a reference's feature.
-        dim: Channels of the result.
-    """
-
-    def __init__(self, feature_dim: int, dim: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2 * feature_dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-
-    def forward(self, features: Float[Tensor, "samples references channels"]) -> Float[Tensor, "samples output"]:
-        """Blend all references alike."""
-        mean = features.mean(dim=1)
-        variance = (features - mean[:, None]).square().mean(dim=1)
-        return self.layers(torch.cat([mean, variance], dim=1))
-
-
 class SlotAggregation(Aggregation):
     """Two slots that compete for the references of a point.
 

@@ -126,28 +126,23 @@ def test_offsets_learn_to_follow_the_sound_from_gradients_as_small_as_those_of_a
     assert float(error().mean().detach()) < 0.1 * before
 
 
-def test_what_is_looked_up_without_the_sound_is_what_all_references_show_at_the_projection() -> None:
+def test_what_is_looked_up_without_the_sound_is_what_the_mean_of_the_sounds_finds() -> None:
     torch.manual_seed(0)
     config = ReferenceFeaturesConfig(
-        encoder=ReferenceEncoderConfig(width=4, feature_dim=6), token_dim=8, position_degree=2, soundless=True
+        encoder=ReferenceEncoderConfig(width=4, feature_dim=6), token_dim=8, position_degree=2, direction_degree=1
     )
     look = ReferenceFeatures(config, code_dim=5)
-    points = torch.randn(20, 3) * 0.3
+    for parameter in look.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    points, towards = torch.randn(20, 3) * 0.3, torch.nn.functional.normalize(torch.randn(20, 3), dim=1)
     references = seen(look.encoder(torch.rand(2, 3, SIZE, SIZE), poses()))
-    found = look.without_sound(points, references)
-    assert found.shape == (20, look.output_dim)
-    turned = SeenReferences(
-        references.features.flip(0),
-        references.camera_to_world.flip(0),
-        references.lens,
-        references.size_px,
-        torch.randn(2, 5),
-    )
-    torch.testing.assert_close(look.without_sound(points, turned), found, atol=1e-5, rtol=1e-5)
-    mean, spread = look_up(project(points, references), references).unbind(dim=1)
-    statistics = torch.cat([(mean + spread) / 2, ((mean - spread) / 2).square()], dim=1)
-    assert look.soundless is not None
-    torch.testing.assert_close(look.soundless.layers(statistics), found, atol=1e-5, rtol=1e-5)
+    heard = torch.cat([torch.randn(1, 5), references.codes.mean(dim=0, keepdim=True)])
+    of_sound, of_mean = look(
+        points.repeat(2, 1), towards.repeat(2, 1), heard, torch.arange(2).repeat_interleave(20), references
+    )[0].split(20)
+    found = look.without_sound(points, towards, references)
+    torch.testing.assert_close(found, of_mean, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found, of_sound, atol=1e-2)
 
 
 def test_a_stride_keeps_places_where_they_are() -> None:

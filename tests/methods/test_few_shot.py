@@ -92,7 +92,7 @@ def test_a_config_from_before_there_was_a_choice_compares_sounds_as_its_weights_
     assert earlier.look_up.contrast is False
 
 
-def test_a_config_from_before_a_field_looked_up_by_itself_lets_it_see_what_the_sound_chose() -> None:
+def test_a_config_from_before_a_field_looked_up_for_itself_lets_it_see_what_the_sound_chose() -> None:
     text = yaml.dump(small(AENeRFModelConfig()))
     assert "  soundless: true\n" in text
     earlier = yaml.load(text.replace("  soundless: true\n", ""), Loader=yaml.Loader)
@@ -130,33 +130,22 @@ def test_one_field_can_draw_all_rays_alone(
 
     monkeypatch.setattr(BranchRays, "all_of_both", staticmethod(one))
     drawn = picture(pipeline)
-    assert float(drawn.std()) > 0.01
+    assert float(drawn.std()) > 0.001
     assert not torch.allclose(drawn, both, atol=1e-3)
 
 
-def test_a_step_looks_up_with_the_sound_what_follows_it_alone(make_pipeline: MakePipeline) -> None:
+def test_a_step_looks_up_for_each_field_what_it_draws_alone(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline("val")
     model = model_of(pipeline)
     asked: list[int] = []
-    plain: list[int] = []
-    of_sound, without = model.look_up.forward, model.look_up.without_sound
-    model.look_up.forward = lambda points, *args: asked.append(len(points)) or of_sound(points, *args)
-    model.look_up.without_sound = lambda points, *args: plain.append(len(points)) or without(points, *args)
+    model.look_up.register_forward_pre_hook(lambda module, args: asked.append(len(args[0])))
     pipeline.datamanager.phase = "head"
     rays, _ = pipeline.datamanager.next_train(0)
     model.config.overlap = 0.0
     lower = int(rays.metadata["drawn"].lower_half.sum())
     model(rays)
-    samples = 6
-    for counts, wanted in ((asked, lower), (plain, len(rays) - lower)):
-        assert counts == [64 * -(-wanted // 64) * samples] * 2, "in blocks of 64 rays, coarse and fine"
-
-
-def test_a_base_from_before_a_field_looked_up_by_itself_is_refused(make_pipeline: MakePipeline, tmp_path: Path) -> None:
-    earlier = replace(small(AENeRFModelConfig()).look_up, soundless=False)
-    config = saved(make_pipeline("val", look_up=earlier), tmp_path / "earlier")
-    with pytest.raises(ValueError, match=r"'look_up.soundless.layers.0.bias' is missing in it and \(32,\) here"):
-        make_pipeline("val", base=config)
+    of_sound, without = (6 * 64 * -(-wanted // 64) for wanted in (lower, len(rays) - lower))
+    assert asked == [of_sound, without] * 2, "6 samples of rays in blocks of 64, coarse and fine"
 
 
 def test_what_is_drawn_is_what_the_references_show(make_pipeline: MakePipeline) -> None:
