@@ -127,7 +127,7 @@ class FewShot:
         return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})
 
     def _overlap_costs(self, pipeline: PortraitPipeline) -> Record:
-        """Time what both fields cost in networks of the preset's sizes and of the paper's, where each looks up alone."""
+        """Time what both fields cost in networks of either size, where each field looks up for itself."""
         config = deepcopy(pipeline.config)
         config.model = AENeRFModelConfig(coarse_samples=12, fine_samples=12)
         config.datamanager.train_num_rays_per_batch = 512
