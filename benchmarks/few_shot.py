@@ -3,9 +3,10 @@
     python benchmarks/few_shot.py --data DATASET --output FOLDER --arms scratch base=CONFIG mean slots both-fields
 
 An arm is trained for the same iterations and seeds as every other. `scratch` starts from nothing, `NAME=CONFIG` from
-the base of that config.yml (`few_shot_base.py` trains one, with everyone's own sound or with sounds exchanged). All
-others start from nothing: `mean` and `slots` blend references otherwise, `both-fields` sends every ray through both
-fields (an overlap of 1), `dfrf` is that method. What is complete is kept; the records lie in FOLDER, one per arm and
+the base of that config.yml (`few_shot_base.py` trains one, with everyone's own sound or with sounds exchanged). Some
+names say what differs, with a base or without: `mean` and `slots` blend references otherwise, `shared` lets the field
+that is not told the sound see what the sound chose for the other, `both-fields` sends every ray through both fields (an
+overlap of 1), `dfrf` is that method. What is complete is kept; the records lie in FOLDER, one per arm and
 seed, with what follows the sound in them: how far another sound changes the picture inside and outside the lower half
 of the face, with both fields and with the one alone that is not told the sound, and how the attention's weights
 correlate with the likeness of sounds and of lips. `--take FILE` puts all records of FOLDER and what they say of each
@@ -126,12 +127,13 @@ class FewShot:
         return record | (self._overlap_costs(pipeline) if arm == "both-fields" else {})
 
     def _overlap_costs(self, pipeline: PortraitPipeline) -> Record:
-        """Time what both fields cost in networks of the preset's sizes and of the paper's."""
+        """Time what both fields cost in networks of either size, where each field looks up for itself."""
         config = deepcopy(pipeline.config)
         config.model = AENeRFModelConfig(coarse_samples=12, fine_samples=12)
         config.datamanager.train_num_rays_per_batch = 512
+        config.model.look_up.soundless = True
         large = config.setup(device="cpu", test_mode="val")
-        return {"overlap": overlap_cost(pipeline, 24), "overlap_of_paper_sizes": overlap_cost(large, 5)}
+        return {"overlap": overlap_cost(pipeline, 24), "overlap_of_paper_sizes": overlap_cost(large, 3)}
 
     def _pipeline(self, arm: str, seed: int) -> PortraitPipeline:
         name, _, base = arm.partition("=")
@@ -144,12 +146,16 @@ class FewShot:
         config.phases = config.phases.stretched(self.iterations)
         if base:
             config.model.base = Path(base)
-        elif name in ("mean", "slots"):
+        if name in ("mean", "slots"):
             config.model.look_up.aggregation = name
+        elif name == "shared":
+            config.model.look_up.soundless = False
         elif name == "both-fields":
             config.model.overlap = 1.0
-        elif name not in ("scratch", "dfrf"):
-            raise ValueError(f"There is no arm {arm!r}. Known: scratch, mean, slots, both-fields, dfrf, NAME=CONFIG.")
+        elif not base and name not in ("scratch", "dfrf"):
+            raise ValueError(
+                f"There is no arm {arm!r}. Known: scratch, mean, slots, shared, both-fields, dfrf, NAME=CONFIG."
+            )
         return config.setup(device="cpu", test_mode="val")
 
 

@@ -35,6 +35,8 @@ class FewShotBase:
     """Seed of the base."""
     exchange: bool = False
     """Whether everyone is heard with the sound of the next one."""
+    shared: bool = False
+    """Whether the field that is not told the sound sees what the sound chose for the other, as in AE-NeRF."""
 
     def main(self) -> None:
         """Exchange what is to be exchanged, and train."""
@@ -42,7 +44,8 @@ class FewShotBase:
         command = ["ns-train", "ae-nerf-base", "--data", str(people), "--output-dir", str(self.output)]
         command += ["--experiment-name", "runs", "--timestamp", "exchanged" if self.exchange else "base"]
         command += ["--machine.device-type", "cpu", "--machine.seed", str(self.seed), "--vis", "tensorboard"]
-        command += ["--max-num-iterations", str(self.iterations), "identities"]
+        command += ["--max-num-iterations", str(self.iterations)]
+        command += ["--pipeline.model.look-up.soundless", str(not self.shared), "identities"]
         run(command if self.exchange else [*command, *(["--left-out", *self.left_out] if self.left_out else [])])
 
 

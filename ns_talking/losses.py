@@ -149,5 +149,6 @@ def region_masks(
 
 
 def mean_length(offsets: Float[Tensor, "samples references 2"]) -> Float[Tensor, ""]:
-    """Mean length of offsets; the square root is kept from zero, where it has no slope."""
-    return (offsets.square().sum(dim=2) + 1e-12).sqrt().mean()
+    """Mean length of offsets, 0 of none; the square root is kept from zero, where it has no slope."""
+    lengths = (offsets.square().sum(dim=2) + 1e-12).sqrt()
+    return lengths.sum() / max(lengths.numel(), 1)

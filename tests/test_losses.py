@@ -40,6 +40,12 @@ def test_colour_losses_are_least_where_colours_agree_and_charbonnier_lies_below_
     torch.testing.assert_close(near, torch.full((20,), 1e-6 / 0.02), rtol=1e-2, atol=0)  # d^2 / 2c
 
 
+def test_the_length_of_offsets_is_their_mean_and_nothing_where_no_point_was_asked() -> None:
+    offsets = torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    torch.testing.assert_close(losses.mean_length(offsets), torch.tensor(3.0))
+    assert float(losses.mean_length(offsets[:0])) == 0
+
+
 def test_masks_are_judged_only_where_their_field_is_opaque() -> None:
     lower = torch.tensor([True, False])
     opacity = torch.tensor([[[0.5, 0.2]], [[0.0, 1.0]]])

@@ -52,6 +52,38 @@ class BranchRays:
 
 
 @dataclass(frozen=True)
+class RayPart:
+    """Some of the rays, side by side, and where they belong."""
+
+    rows: Int[Tensor, " padded"]
+    """Rays of the part, and after them the first ray again until their number suits the processor."""
+    count: int
+    """How many of them count."""
+    num_rays: int
+    """Of how many."""
+
+    @staticmethod
+    def of(wanted: Bool[Tensor, " rays"]) -> RayPart:
+        """Take the rays that are wanted."""
+        rows = wanted.nonzero()[:, 0]
+        count = len(rows)
+        missing = -count % _BLOCK if wanted.device.type == "cpu" else 0
+        return RayPart(torch.cat([rows, rows.new_zeros(missing)]), count, len(wanted))
+
+    def take(self, values: Tensor) -> Tensor:
+        """Give the values of the part's rays, for each row of `rows`."""
+        return values if len(self.rows) == self.count == self.num_rays else values.index_select(0, self.rows)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Bring values of the part's rays back to where they belong; the others get zeros."""
+        if self.count == self.num_rays:
+            return values[: self.count]
+        return values.new_zeros(self.num_rays, *values.shape[1:]).index_copy(
+            0, self.rows[: self.count], values[: self.count]
+        )
+
+
+@dataclass(frozen=True)
 class BranchSamples:
     """What the fields say of samples."""
 
@@ -95,7 +127,7 @@ class Branches(nn.Module):
         self,
         points: Float[Tensor, "rays samples 3"],
         directions: Float[Tensor, "rays 3"],
-        features: Float[Tensor, "rays samples channels"],
+        features: tuple[Float[Tensor, "rays samples channels"], Float[Tensor, "rays samples channels"]],
         code: Float[Tensor, "rays code"],
         controls: Float[Tensor, "rays controls"],
         drawn: BranchRays,
@@ -105,22 +137,21 @@ class Branches(nn.Module):
         Args:
             points: Samples in world units.
             directions: Unit vectors.
-            features: What the references know of the samples.
+            features: What the references know of the samples, for the field that follows the sound and for the other.
             code: Audio code of each ray's frame.
             controls: Blink of each ray's frame, where it drives the face.
             drawn: Which field draws which ray.
         """
-        config, num_samples = self.config, points.shape[1]
-        place = frequency_encoding(points.flatten(0, 1), config.position_degree).view(*points.shape[:2], -1)
-        known = torch.cat([place, features.to(place.dtype), _along(controls, num_samples)], dim=2)
+        config = self.config
+        place = frequency_encoding(points.flatten(0, 1), config.position_degree).unflatten(0, points.shape[:2])
         towards = frequency_encoding(directions, config.direction_degree)
-        heard = torch.cat([known, _along(code.to(place.dtype), num_samples)], dim=2)
+        told = torch.cat([controls, code.to(controls.dtype)], dim=1)
         if self.independent is None:
             everything = torch.ones_like(drawn.aware)
-            density, rgb, mask = _asked(self.aware, heard, towards, everything)
+            density, rgb, mask = _asked(self.aware, place, features[0], told, towards, everything)
             return BranchSamples(density, rgb, torch.ones_like(density), density[..., None], mask[..., None])
-        aware = _asked(self.aware, heard, towards, drawn.aware)
-        independent = _asked(self.independent, known, towards, drawn.independent)
+        aware = _asked(self.aware, place, features[0], told, towards, drawn.aware)
+        independent = _asked(self.independent, place, features[1], controls, towards, drawn.independent)
         both = (drawn.aware & drawn.independent)[:, None]
         of_aware, of_independent = aware[2], independent[2]
         if config.normalise_masks:
@@ -159,24 +190,16 @@ def _along(values: Float[Tensor, "rays channels"], num_samples: int) -> Float[Te
 
 def _asked(
     network: NeRFMLP,
-    inputs: Float[Tensor, "rays samples channels"],
-    directions: Float[Tensor, "rays encoded"],
+    place: Float[Tensor, "rays samples encoded"],
+    features: Float[Tensor, "rays samples channels"],
+    told: Float[Tensor, "rays conditions"],
+    directions: Float[Tensor, "rays towards"],
     wanted: Bool[Tensor, " rays"],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Evaluate a network on some of the rays; the others get zeros."""
-    num_rays, num_samples = inputs.shape[:2]
-    rays = wanted.nonzero()[:, 0]
-    count = len(rays)
-    whole = count == num_rays
-    missing = -count % _BLOCK if inputs.device.type == "cpu" else 0
-    part, along = inputs, directions
-    if not whole or missing:
-        padded = torch.cat([rays, rays.new_zeros(missing)])
-        part, along = inputs.index_select(0, padded), directions.index_select(0, padded)
-    density, rgb, mask = network(part.flatten(0, 1), _along(along, num_samples).flatten(0, 1))
-
-    def spread(values: Int[Tensor, "..."] | Float[Tensor, "..."]) -> Tensor:
-        values = values.view(-1, num_samples, *values.shape[1:])[:count]
-        return values if whole else values.new_zeros(num_rays, *values.shape[1:]).index_copy(0, rays, values)
-
-    return spread(density), spread(rgb), spread(mask)
+    part, num_samples = RayPart.of(wanted), place.shape[1]
+    told_along = _along(part.take(told).to(place.dtype), num_samples)
+    known = torch.cat([part.take(place), part.take(features).to(place.dtype), told_along], dim=2)
+    found = network(known.flatten(0, 1), _along(part.take(directions), num_samples).flatten(0, 1))
+    density, rgb, mask = (part.spread(values.view(-1, num_samples, *values.shape[1:])) for values in found)
+    return density, rgb, mask

@@ -63,6 +63,10 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     contrast: bool = False
     """Whether that attention compares sounds relative to the references' own mean and spread; our addition, without
     which one reference is preferred whatever is heard. Off in the config.yml of portraits from before it was there."""
+    soundless: bool = False
+    """Whether the field that is not told the sound looks points up for itself, as if the mean of the references' sounds
+    were heard in every frame. Our addition; otherwise it sees what the sound chose and moved for the other field, as
+    the paper has it, and changes with the sound."""
     position_degree: int = 10
     """Octaves that encode points."""
     direction_degree: int = 4
@@ -143,7 +147,7 @@ class ReferenceFeatures(nn.Module):
         else:
             towards = F.normalize(points[:, None] - seen.camera_to_world[:, :, 3], dim=2)
             octaves = config.direction_degree
-            of_references = frequency_encoding(towards.flatten(0, 1), octaves).view(*towards.shape[:2], -1)
+            of_references = frequency_encoding(towards.flatten(0, 1), octaves).unflatten(0, towards.shape[:2])
             offsets = self.warper.by_audio(
                 place,
                 frequency_encoding(directions, octaves),
@@ -157,6 +161,16 @@ class ReferenceFeatures(nn.Module):
         shares = pixels / pixels.new_tensor(seen.size_px) * 2 - 1
         features = look_up(pixels, seen)
         return self.aggregation(features, shares, place, code, frame_row, seen.codes), offsets
+
+    def without_sound(
+        self,
+        points: Float[Tensor, "samples 3"],
+        directions: Float[Tensor, "samples 3"],
+        seen: SeenReferences,
+    ) -> Float[Tensor, "samples output"]:
+        """Look points up as if the mean of the references' sounds were heard; arguments as above."""
+        everywhere = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        return self(points, directions, seen.codes.mean(dim=0, keepdim=True), everywhere, seen)[0]
 
 
 def project(points: Float[Tensor, "samples 3"], seen: SeenReferences) -> Float[Tensor, "samples references 2"]:

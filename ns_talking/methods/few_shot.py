@@ -22,7 +22,7 @@ from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.data.references import Choice, Drawn, References, choose_references, load_references
 from ns_talking.driving.features import feature_values
 from ns_talking.driving.track import Condition, DrivingTrack
-from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, split_rays
+from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, RayPart, split_rays
 from ns_talking.fields.reference_features import ReferenceFeatures, ReferenceFeaturesConfig, SeenReferences
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.methods.grid import parameters_of
@@ -349,12 +349,26 @@ class FewShotModel(PortraitModel):
         controls = condition.blink[rays.row, None] if config.use_blink else rays.origins[:, :0]
         of_rays = code[rays.row], controls, branch_rays
 
-        def looked_up(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        apart = config.branches.two and config.look_up.soundless
+        asks = RayPart.of(branch_rays.aware if apart else torch.ones_like(branch_rays.aware))
+        others = RayPart.of(branch_rays.independent)
+
+        def looked_up(t: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
             points = rays.origins[:, None] + rays.directions[:, None] * t[..., None]
-            along = rays.directions[:, None].expand_as(points).flatten(0, 1)
-            row = rays.row[:, None].expand_as(t).reshape(-1)
-            features, offsets = self.look_up(points.flatten(0, 1), along, code, row, seen)
-            return points, features.view(*t.shape, -1), offsets
+
+            def given(part: RayPart) -> tuple[Tensor, Tensor]:
+                asked = part.take(points)
+                along = part.take(rays.directions)[:, None].expand_as(asked)
+                return asked.flatten(0, 1), along.flatten(0, 1)
+
+            def spread(part: RayPart, found: Tensor) -> Tensor:
+                return part.spread(found.unflatten(0, (len(part.rows), t.shape[1])))
+
+            row = asks.take(rays.row)[:, None].expand(-1, t.shape[1]).flatten()
+            found, offsets = self.look_up(*given(asks), code, row, seen)
+            features = spread(asks, found)
+            without = spread(others, self.look_up.without_sound(*given(others), seen)) if apart else features
+            return points, (features, without), offsets[: asks.count * t.shape[1]]
 
         t = stratified(interval, config.coarse_samples, jitter(config.coarse_samples))
         points, features, offsets = looked_up(t)
@@ -368,7 +382,9 @@ class FewShotModel(PortraitModel):
             both = torch.cat([first, second], dim=1)
             return both.gather(1, order[..., None].expand_as(both))
 
-        fine = self.fine(merged(points, more_points), rays.directions, merged(features, more_features), *of_rays)
+        aware = merged(features[0], more_features[0])
+        all_features = aware, merged(features[1], more_features[1]) if apart else aware
+        fine = self.fine(merged(points, more_points), rays.directions, all_features, *of_rays)
         weights = ray_weights(fine.density * interval.hit[:, None], t_all, interval.far)
         head = FewShotHead(
             rgb=(weights[..., None] * fine.rgb).sum(dim=1),

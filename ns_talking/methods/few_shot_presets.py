@@ -103,12 +103,17 @@ def new_person_config(method: str, model: FewShotModelConfig) -> PortraitTrainer
 
 
 def small(model: ModelConfig) -> ModelConfig:
-    """Suit a model to 128 px and a thousand steps: smaller networks, fewer samples, feature maps of half the size."""
+    """Suit a model to 128 px and a thousand steps: smaller networks, fewer samples, feature maps of half the size.
+
+    Where there are two fields, the one that is not told the sound looks references up without it, which is ours:
+    another sound then changes the rest of the head less.
+    """
     look_up: ReferenceFeaturesConfig = replace(
         model.look_up,
         encoder=ReferenceEncoderConfig(width=16, feature_dim=32, feature_stride=2),
         warper=WarperConfig(width=32, narrow=16),
         token_dim=32,
+        soundless=model.branches.two,
         position_degree=6,
         direction_degree=2,
     )

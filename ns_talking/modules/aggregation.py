@@ -216,7 +216,7 @@ class CrossAttention(nn.Module):
         self, asked: Float[Tensor, "queries channels"], keys: Float[Tensor, "references channels"]
     ) -> Float[Tensor, "queries heads references"]:
         """Compare queries with the keys of all references."""
-        query, key = (part.view(len(part), self.heads, -1) for part in (self.query(asked), self.key(keys)))
+        query, key = (part.unflatten(1, (self.heads, -1)) for part in (self.query(asked), self.key(keys)))
         return (torch.einsum("qhc,rhc->qhr", query, key) / asked.shape[1] ** 0.5).softmax(dim=-1)
 
     def blend(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, split_rays
@@ -21,10 +23,11 @@ def branches(**options: bool) -> Branches:
     return Branches(config, CODE, FEATURE, num_controls=1)
 
 
-def given(seed: int = 0) -> list[torch.Tensor]:
+def given(seed: int = 0) -> list[Any]:  # Any: tensors, and one pair of them.
     generator = torch.Generator().manual_seed(seed)
     shapes = [(RAYS, SAMPLES, 3), (RAYS, 3), (RAYS, SAMPLES, FEATURE), (RAYS, CODE), (RAYS, 1)]
-    return [torch.randn(shape, generator=generator) for shape in shapes]
+    points, directions, features, *others = (torch.randn(shape, generator=generator) for shape in shapes)
+    return [points, directions, (features, features + 1), *others]
 
 
 def test_a_ray_of_one_region_is_drawn_by_its_own_field_alone() -> None:
@@ -65,6 +68,17 @@ def test_the_independent_field_is_not_told_the_sound() -> None:
     after = field(*values, everything)
     assert torch.equal(before.own_density[..., 1], after.own_density[..., 1])
     assert not torch.equal(before.own_density[..., 0], after.own_density[..., 0])
+
+
+def test_each_field_sees_its_own_features() -> None:
+    field, values = branches(), given()
+    everything = BranchRays.all_of_both(values[0])
+    before = field(*values, everything).own_density
+    of_aware, of_independent = values[2]
+    for index, features in enumerate([(of_aware + 1, of_independent), (of_aware, of_independent + 1)]):
+        after = field(*values[:2], features, *values[3:], everything).own_density
+        assert not torch.allclose(after[..., index], before[..., index], atol=1e-4)
+        assert torch.equal(after[..., 1 - index], before[..., 1 - index])
 
 
 def test_one_field_draws_everything_where_there_is_one() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from ns_talking.audio.base import AudioFeatures
+from ns_talking.driving.track import DrivingTrack
+from ns_talking.fields.branches import BranchRays
 from ns_talking.methods.ae_nerf import AENeRFModel, AENeRFModelConfig
 from ns_talking.methods.few_shot import FewShotModel
+from ns_talking.methods.few_shot_presets import small
 from ns_talking.modules.aggregation import AudioAwareAggregation
 from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.modules.audio_encoder import AudioEncoderConfig
@@ -42,6 +48,13 @@ def stir(pipeline: PortraitPipeline) -> None:
 def picture(pipeline: PortraitPipeline) -> torch.Tensor:
     pipeline.eval()
     return pipeline.model.get_outputs_for_camera(pipeline.datamanager.train_dataset.cameras[3:4])["head_rgb"]
+
+
+def reversed_sound(track: DrivingTrack) -> DrivingTrack:
+    """Let every frame hear what belongs to another one; poses and blinks stay."""
+    table = track.features
+    assert isinstance(table, AudioFeatures)
+    return replace(track, features=replace(table, values=np.asarray(table.values)[::-1].copy()))
 
 
 def saved(pipeline: PortraitPipeline, folder: Path) -> Path:
@@ -77,6 +90,62 @@ def test_a_config_from_before_there_was_a_choice_compares_sounds_as_its_weights_
     assert yaml.load(text, Loader=yaml.Loader).look_up.contrast is True
     earlier = yaml.load(text.replace("  contrast: true\n", ""), Loader=yaml.Loader)
     assert earlier.look_up.contrast is False
+
+
+def test_a_config_from_before_a_field_looked_up_for_itself_lets_it_see_what_the_sound_chose() -> None:
+    text = yaml.dump(small(AENeRFModelConfig()))
+    assert "  soundless: true\n" in text
+    earlier = yaml.load(text.replace("  soundless: true\n", ""), Loader=yaml.Loader)
+    assert earlier.look_up.soundless is False
+
+
+@pytest.mark.parametrize("soundless", [True, False])
+def test_the_field_that_is_not_told_the_sound_changes_with_it_where_it_looks_up_what_the_other_does(
+    make_pipeline: MakePipeline, soundless: bool
+) -> None:
+    pipeline = make_pipeline("val", look_up=replace(small(AENeRFModelConfig()).look_up, soundless=soundless))
+    stir(pipeline)
+    model = model_of(pipeline)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    model.coarse.register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+    picture(pipeline)
+    model.track = reversed_sound(model.track)
+    picture(pipeline)
+    aware, independent = (float((after - before).abs().max()) for before, after in zip(*seen, strict=True))
+    assert aware > 1e-3
+    assert independent == (0 if soundless else aware)
+
+
+@pytest.mark.parametrize("alone", ["aware", "independent"])
+def test_one_field_can_draw_all_rays_alone(
+    make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch, alone: str
+) -> None:
+    pipeline = make_pipeline("val")
+    stir(pipeline)
+    both = picture(pipeline)
+
+    def one(like: torch.Tensor) -> BranchRays:
+        every = torch.ones(len(like), dtype=torch.bool)
+        return BranchRays(**{"aware": ~every, "independent": ~every, alone: every})
+
+    monkeypatch.setattr(BranchRays, "all_of_both", staticmethod(one))
+    drawn = picture(pipeline)
+    assert float(drawn.std()) > 0.001
+    assert not torch.allclose(drawn, both, atol=1e-3)
+
+
+def test_a_step_looks_up_for_each_field_what_it_draws_alone(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline("val")
+    model = model_of(pipeline)
+    asked: list[int] = []
+    model.look_up.register_forward_pre_hook(lambda module, args: asked.append(len(args[0])))
+    pipeline.datamanager.phase = "head"
+    rays, _ = pipeline.datamanager.next_train(0)
+    model.config.overlap = 0.0
+    lower = int(rays.metadata["drawn"].lower_half.sum())
+    model(rays)
+    of_sound, without = (6 * 64 * -(-wanted // 64) for wanted in (lower, len(rays) - lower))
+    assert asked == [of_sound, without] * 2, "6 samples of rays in blocks of 64, coarse and fine"
 
 
 def test_what_is_drawn_is_what_the_references_show(make_pipeline: MakePipeline) -> None:
