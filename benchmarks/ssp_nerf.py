@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,7 +123,8 @@ class Arm:
         if self.arm == "uniform":
             data.pixel_sampler = UniformPixelSamplerConfig(blink_frames=3)
         if self.arm == "fixed":
-            data.pixel_sampler = ClassPixelSamplerConfig(blink_frames=3, floor=0.0, cap=1.0)
+            assert isinstance(data.pixel_sampler, ClassPixelSamplerConfig)
+            data.pixel_sampler = replace(data.pixel_sampler, floor=0.0, cap=1.0)
         config.output_dir, config.experiment_name, config.timestamp = folder, "arm", "run"
         config.max_num_iterations, config.vis, config.machine.seed = self.iterations, "tensorboard", self.seed
         config.logging.local_writer.enable = False
@@ -173,7 +174,10 @@ class Arm:
         return log
 
     def _judge_corruption(self, log: list[Figures]) -> Figures:
-        """Tell the corrupted class's share of the rays before, at the end of the corruption, and at the end of all."""
+        """Tell the corrupted class's share of the rays before, at the end of the corruption, and at the end of all.
+
+        `path` has its mean share between two tellings, from the first step on.
+        """
         if self.corrupt is None:
             return {}
         wrong, width = FaceClass[self.corrupt.upper()], 2 * self.share_every
@@ -182,7 +186,12 @@ class Arm:
             name: float(np.mean([entry["rays"][wrong] for entry in log if end - width <= entry["step"] < end]))
             for name, end in ends.items()
         }
-        return {"corrupt": self.corrupt, "corrupt_from": self.corrupt_from, "corrupt_until": self.corrupt_until} | mean
+        periods: dict[int, list[float]] = {}
+        for entry in log:
+            periods.setdefault(entry["step"] // self.share_every, []).append(entry["rays"][wrong])
+        path = [round(float(np.mean(shares)), 4) for _, shares in sorted(periods.items())]
+        when = {"corrupt": self.corrupt, "corrupt_from": self.corrupt_from, "corrupt_until": self.corrupt_until}
+        return when | mean | {"path": path}
 
     def _allowed(self, pipeline: PortraitPipeline, frames: np.ndarray, told: np.ndarray) -> list[float]:
         """Tell which share of the rays each class can get: its share of the losses where a frame has the pixels."""

@@ -3,7 +3,8 @@
     python benchmarks/ssp_nerf_record.py --runs outputs/ssp --name procedural_head
 
 reads every `*.json` of the folder, each written by `ssp_nerf.py --output`, and writes
-`benchmarks/results/ssp_nerf_NAME.json`. Differences are taken seed by seed, between arms of as many iterations.
+`benchmarks/results/ssp_nerf_NAME.json`. Differences are taken seed by seed, between arms of one commit and of as many
+iterations.
 """
 
 from __future__ import annotations
@@ -55,12 +56,23 @@ class Record:
         record = {
             **circumstances(),
             "data": self.data,
-            "arms": {arm: _over_seeds(whole, arm) for arm in ("dynamic", *_AGAINST)},
-            "dynamic_minus": {arm: _difference(whole, arm) for arm in _AGAINST},
+            "by_commit": {
+                commit: _compared([run for run in whole if run["commit"] == commit])
+                for commit in sorted({run["commit"] for run in whole})
+            },
             "runs": runs,
         }
         path = RESULTS / f"ssp_nerf_{self.name}.json"
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _compared(runs: list[Figures]) -> Figures:
+    """Compare the arms of one commit."""
+    arms = [arm for arm in ("dynamic", *_AGAINST) if any(run["arm"] == arm for run in runs)]
+    return {
+        "arms": {arm: _over_seeds(runs, arm) for arm in arms},
+        "dynamic_minus": {arm: _difference(runs, arm) for arm in arms if arm in _AGAINST},
+    }
 
 
 def _over_seeds(runs: list[Figures], arm: str) -> Figures:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from ns_talking.data.face_classes import NUM_CLASSES, FaceClass
 from ns_talking.data.pixel_samplers import (
@@ -31,11 +31,17 @@ class ClassPixelSamplerConfig(PortraitPixelSamplerConfig):
     contour_share: float = 0.7
     """Share of the background's rays that lie along the outline of the person; the rest lies anywhere in it. What is
     far from the person is the plate from the first step on, and its rays teach nothing."""
+    contour_width: float = 0.08
+    """How far from the person the outline reaches, as a share of the picture's width."""
     anywhere_share: float = 0.0
     """Share of a step's rays that lie anywhere, whatever the losses say. The paper has none; without any, what is far
     from the person is hardly looked at, and a haze may stay there."""
-    contour_width: float = 0.08
-    """How far from the person the outline reaches, as a share of the picture's width."""
+    edge_share: float = 0.0
+    """Share of a step's rays that lie in the background right beside the person, whatever the losses say. Nearly all of
+    the background's error is there, on a few hundredths of its pixels: in its mean loss that does not show, so that the
+    losses alone send hardly a ray there."""
+    edge_width: float = 0.02
+    """How far from the person these reach, as a share of the picture's width."""
 
 
 class ClassPixelSampler(DrawnPixelSampler):
@@ -56,17 +62,20 @@ class ClassPixelSampler(DrawnPixelSampler):
         if self.budget.losses is None:
             return scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, self.num_rays_per_batch)], stream)
         num_anywhere = round(self.config.anywhere_share * self.num_rays_per_batch)
+        num_beside = round(self.config.edge_share * self.num_rays_per_batch)
+        num_by_loss = self.num_rays_per_batch - num_anywhere - num_beside
+        if min(num_anywhere, num_beside, num_by_loss) < 0:
+            raise ValueError(
+                f"The shares of rays that lie anywhere ({self.config.anywhere_share:g}) and beside the person "
+                f"({self.config.edge_share:g}) must not be negative and sum to at most 1. Lower one of them."
+            )
         labels = np.stack([self.budget.classes(int(frame)).reshape(-1) for frame in frames])
         available = np.stack([np.bincount(one, minlength=NUM_CLASSES) for one in labels])
-        # The rays are dealt to the frames like cards.
-        num_rays = np.bincount(
-            (np.arange(self.num_rays_per_batch - num_anywhere) + stream.integers(len(frames))) % len(frames),
-            minlength=len(frames),
-        )
+        num_rays = _dealt(num_by_loss, len(frames), stream)
         counts = allocate_rays(self.budget.losses, available, num_rays, self.config.floor, self.config.cap)
         indices = []
-        for frame, label, count, total in zip(frames, labels, counts, available, strict=True):
-            near = self._contour(label.reshape(self.boxes.height, self.boxes.width)).reshape(-1)
+        for frame, label, count, total in zip(frames.tolist(), labels, counts, available, strict=True):
+            near = self._beside(label, self.config.contour_width)
             # Pixels of one class follow each other, the outline before all; a stable sort of bytes is a counting sort.
             by_class = np.argsort(np.where(near, 0, label + 1), kind="stable")
             start, size = np.repeat(total.cumsum() - total, count), np.repeat(total, count)
@@ -74,20 +83,37 @@ class ClassPixelSampler(DrawnPixelSampler):
                 of_background = count[FaceClass.BACKGROUND]
                 size[:of_background][stream.random(of_background) < self.config.contour_share] = near.sum()
             place = (stream.random(len(start)) * size).astype(np.int64)
-            y, x = np.divmod(by_class[start + place], self.boxes.width)
-            indices.append(np.stack([np.full_like(y, frame), y, x], axis=1))
-        picked = np.concatenate(indices)
-        by_loss = PickedPixels(indices=picked, group=np.full(len(picked), int(PixelGroup.CLASS)))
-        if not num_anywhere:
-            return by_loss
-        anywhere = scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, num_anywhere)], stream)
-        joined = np.concatenate([by_loss.indices, anywhere.indices])
+            indices.append(self._in_frame(frame, by_class[start + place]))
+        group = [np.full(num_by_loss, int(PixelGroup.CLASS))]
+        if num_beside:
+            of_frame = _dealt(num_beside, len(frames), stream)
+            for frame, label, count in zip(frames.tolist(), labels, of_frame, strict=True):
+                near = np.flatnonzero(self._beside(label, self.config.edge_width))
+                # A person who fills the picture has no edge.
+                near = near if len(near) else np.arange(len(label))
+                indices.append(self._in_frame(frame, stream.choice(near, int(count))))
+            group.append(np.full(num_beside, int(PixelGroup.EDGE)))
+        if num_anywhere:
+            anywhere = scatter(self.boxes, frames, [(PixelGroup.ANYWHERE, num_anywhere)], stream)
+            indices.append(anywhere.indices)
+            group.append(anywhere.group)
+        joined = np.concatenate(indices)
         order = np.argsort(joined[:, 0], kind="stable")
-        return PickedPixels(indices=joined[order], group=np.concatenate([by_loss.group, anywhere.group])[order])
+        return PickedPixels(indices=joined[order], group=np.concatenate(group)[order])
 
-    def _contour(self, classes: UInt8[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-        """Find the background along the outline of the person."""
-        person = (classes != FaceClass.BACKGROUND).astype(np.uint8)
-        radius = max(1, round(self.config.contour_width * classes.shape[1]))
+    def _in_frame(self, frame: int, pixels: Int[np.ndarray, " rays"]) -> Int[np.ndarray, "rays 3"]:
+        """Place pixels of a frame that are counted row by row."""
+        y, x = np.divmod(pixels, self.boxes.width)
+        return np.stack([np.full_like(y, frame), y, x], axis=1)
+
+    def _beside(self, classes: UInt8[np.ndarray, " pixels"], width: float) -> Bool[np.ndarray, " pixels"]:
+        """Find the background that is no further from the person than a share of the picture's width."""
+        person = (classes != FaceClass.BACKGROUND).astype(np.uint8).reshape(self.boxes.height, self.boxes.width)
+        radius = max(1, round(width * self.boxes.width))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        return (cv2.dilate(person, kernel) > 0) & (person == 0)
+        return ((cv2.dilate(person, kernel) > 0) & (person == 0)).reshape(-1)
+
+
+def _dealt(num_rays: int, num_frames: int, stream: np.random.Generator) -> Int[np.ndarray, " frames"]:
+    """Deal rays to frames like cards; who is first is drawn."""
+    return np.bincount((np.arange(num_rays) + stream.integers(num_frames)) % num_frames, minlength=num_frames)

@@ -39,6 +39,8 @@ class PixelGroup(IntEnum):
     PATCH = 5
     CLASS = 6
     """For its `FaceClass`."""
+    EDGE = 7
+    """Of the background right beside the person."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class FieldDensity:
     """How far away, in world units, a field that moves its geometry found a point's features."""
     torso_share: Float[Tensor, " samples"] | None = None
     """How much a point moves as the torso does, 0 as the head to 1, in a field that shows both."""
+    place: Float[Tensor, "samples 3"] | None = None
+    """Where in its own frame the field found the point, where something is decoded from that; without gradients."""
 
 
 @runtime_checkable

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ns_talking.fields.base import ConditionedField, FieldCondition, FieldDensity
 from ns_talking.fields.euler_torso import euler_angles
+from ns_talking.fields.placed import PlacedField
 from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.modules.embeddings import FrameLatents
 from ns_talking.modules.mlp import MLP
@@ -155,7 +156,7 @@ class TorsoDeformation(nn.Module):
         return self.bend_mlp(torch.cat([frequency_encoding(positions, self.config.octaves), per_frame], dim=1)).float()
 
 
-class MovedTorsoField:
+class MovedTorsoField(PlacedField):
     """A field as some frames see it. It owns no parameters and lives as long as these frames."""
 
     def __init__(
@@ -165,7 +166,8 @@ class MovedTorsoField:
         motion: RigidMotion,
         per_frame: Float[Tensor, "frames channels"],
     ) -> None:
-        self.field, self.deformation, self.motion, self.per_frame = field, deformation, motion, per_frame
+        super().__init__(field)
+        self.deformation, self.motion, self.per_frame = deformation, motion, per_frame
 
     def displacement(
         self, positions: Float[Tensor, "samples 3"], frame_row: Int[Tensor, " samples"]
@@ -181,20 +183,10 @@ class MovedTorsoField:
     def density(self, positions: Float[Tensor, "samples 3"], condition: FieldCondition) -> FieldDensity:
         """Evaluate the density of points in the world of their frame."""
         rigid, share, bend = self.displacement(positions, condition.frame_row)
-        at = self.field.density(positions + share[:, None] * rigid + bend, condition)
+        at = super().density(positions + share[:, None] * rigid + bend, condition)
         # Where nothing bends, the length has no gradient of its own.
         length = (bend.square().sum(dim=1) + 1e-12).sqrt()
         return replace(at, torso_share=share, shift=length)
-
-    def colour(
-        self,
-        geometry: Float[Tensor, "samples geometry"],
-        directions: Float[Tensor, "rays harmonics"],
-        appearance: Float[Tensor, "rays appearance"],
-        ray: Int[Tensor, " samples"],
-    ) -> Float[Tensor, "samples 3"]:
-        """Decode the colour of points from what `density` handed on."""
-        return self.field.colour(geometry, directions, appearance, ray)
 
     def parameters(self) -> Iterable[Tensor]:
         """List those of the field and of the deformation."""

@@ -32,6 +32,7 @@ from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.driving.track import Condition, nearest_to_mean
 from ns_talking.fields.base import ConditionedField, FieldDensity
 from ns_talking.fields.mlp import MLPField, MLPFieldConfig
+from ns_talking.fields.placed import PlacedField
 from ns_talking.fields.posed_canvas import PosedCanvasConfig
 from ns_talking.fields.torso_deformation import TorsoDeformationConfig
 from ns_talking.fields.triplane import TriplaneField, TriplaneFieldConfig
@@ -76,8 +77,17 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
     balance: ClassBalanceConfig = field(default_factory=ClassBalanceConfig)
     """How the losses of classes reach the sampler of pixels."""
     parsing_weight: float = 0.04
-    """Weight of the cross entropy of the rendered classes. Short trainings at 128 px take a quarter of it: there the
-    cross entropy outweighs the colour tenfold, and both learn by the same planes."""
+    """Weight of the cross entropy of the rendered classes. Short trainings at 128 px take less than a tenth of it:
+    there the cross entropy outweighs the colour, and both learn by the same planes."""
+    parsing_octaves: int = 6
+    """Octaves that encode the place of a point for the parsing, beside what the planes say of it; 0 leaves the place
+    out, as in the paper."""
+    parsing_by_area: bool = True
+    """Whether classes are told apart as if rays lay anywhere: the cross entropy takes out how much oftener rays show a
+    class than the picture does, without which rare classes spread. Our design, after Menon et al., "Long-tail learning
+    via logit adjustment", ICLR 2021."""
+    clear_weight: float = 0.05
+    """Weight of the squared opacity where the classes say that nobody is. Our design."""
     share_weight: float = 0.1
     """Weight that draws clothes to the torso's motion and the head away from it; the neck is free. Our design."""
     area_power: float = 0.5
@@ -93,7 +103,8 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
         """Read configs of version 0.1.0, whose rays all weigh alike."""
-        self.__dict__.update({"area_power": 0.0, **state})
+        earlier = {"area_power": 0.0, "parsing_octaves": 0, "parsing_by_area": False, "clear_weight": 0.0}
+        self.__dict__.update({**earlier, **state})
 
 
 class SSPNeRFModel(GridPortraitModel):
@@ -119,7 +130,9 @@ class SSPNeRFModel(GridPortraitModel):
         )
         if isinstance(self.head, TriplaneField):
             self.head.uncertainty_mlp.requires_grad_(False)  # Nothing of this method asks it.
-        self.parsing_head = ParsingHead(self.head.config.geometry_dim, NUM_CLASSES)
+        self.parsing_head = ParsingHead(
+            self.head.config.geometry_dim, NUM_CLASSES, place_octaves=self.config.parsing_octaves
+        )
         self.balance = config.balance.setup(num_classes=NUM_CLASSES)
         self.register_buffer("class_area", torch.full((NUM_CLASSES,), 1 / NUM_CLASSES), persistent=False)
         self.class_area: Tensor
@@ -151,7 +164,7 @@ class SSPNeRFModel(GridPortraitModel):
         """Deform the torso into the canonical frame."""
         del code
         if self.deformation is None:
-            return self.head
+            return PlacedField(self.head)
         return self.deformation.moved(self.head, condition.head_pose, condition.frame, self.step)
 
     def also_composited(self) -> AlsoComposited:
@@ -190,12 +203,17 @@ class SSPNeRFModel(GridPortraitModel):
                 "--pipeline.datamanager.face-classes True"
             )
         config, classes = self.config, batch["face_class"].long()
-        parsing = config.parsing_weight * F.cross_entropy(outputs["logits"].float(), classes, reduction="none")
-        weight = self._ray_weights(classes, batch["group"])
+        weight, logits = self._ray_weights(classes, batch["group"]), outputs["logits"].float()
+        if self.training and config.parsing_by_area:
+            logits = logits + self._oftener_seen(classes, weight)
+        parsing = config.parsing_weight * F.cross_entropy(logits, classes, reduction="none")
         colour = losses.colour_error(outputs["rgb"], batch["image"], config.colour_loss)
         result = {"rgb": (weight * colour).mean(), "parsing": (weight * parsing).mean()}
         if self.training:
             self.balance.observe(losses.squared_error(outputs["rgb"], batch["image"]) + parsing, classes)
+        if self.training:
+            haze = outputs["accumulation"][:, 0].square() * (classes == FaceClass.BACKGROUND)
+            result["clear"] = config.clear_weight * (weight * haze).mean()
         if self.training and self.deformation is not None:
             share, bend = outputs["torso_motion"].unbind(dim=1)
             clothes = classes == FaceClass.CLOTHES
@@ -252,15 +270,20 @@ class SSPNeRFModel(GridPortraitModel):
         weight = torch.where(group == PixelGroup.CLASS, weight, 1.0)
         return weight / weight.mean().clamp(min=1e-12)
 
+    def _oftener_seen(self, classes: Int[Tensor, " rays"], weight: Float[Tensor, " rays"]) -> Float[Tensor, " classes"]:
+        """Tell by how much each class weighs more among the rays than it has of the picture, as a logarithm."""
+        seen = (class_counts(classes, NUM_CLASSES) * weight[:, None]).mean(dim=0)
+        return (seen.clamp(min=1e-4) / self.class_area.clamp(min=1e-4)).log()
+
     def _logits_and_motion(self, at: FieldDensity, colour: Tensor) -> Tensor:
         del colour
         still = torch.zeros_like(at.density)
         share = still if at.torso_share is None else at.torso_share
         bend = still if at.shift is None else at.shift
-        return torch.cat([self.parsing_head(at.geometry), torch.stack([share, bend], dim=1)], dim=1)
+        return torch.cat([self.parsing_head(at.geometry, at.place), torch.stack([share, bend], dim=1)], dim=1)
 
     def _logits_and_torso(self, at: FieldDensity, colour: Tensor) -> Tensor:
-        logits = self.parsing_head(at.geometry)
+        logits = self.parsing_head(at.geometry, at.place)
         # A share of every sample would leave a veil of the head in the torso's layer.
         torso = torch.isin(logits[:, 1:].argmax(dim=1) + 1, torch.tensor(_TORSO, device=logits.device))[:, None]
         return torch.cat([logits, torso, torso * colour], dim=1)
@@ -287,7 +310,7 @@ _RATES = replace(
 )
 _PHASES = PhasesConfig(head=100_000, lips=25_000, torso=0)
 _CPU_STEPS = 2_500
-_ANYWHERE = 0.2
+_ANYWHERE, _BESIDE = 0.2, 0.1
 _METHOD = "ssp-nerf"
 
 
@@ -300,7 +323,7 @@ def _cpu_model() -> SSPNeRFModelConfig:
         audio_code=AudioCodeConfig(use_lip_shape=True),
         deformation=TorsoDeformationConfig(octaves=4, hidden_dim=32, num_layers=3, share_octaves=3),
         balance=ClassBalanceConfig(warm_up=200, interval=100),
-        parsing_weight=0.01,
+        parsing_weight=0.003,
         appearance_dim=0,
         use_lpips=False,
     )
@@ -309,7 +332,7 @@ def _cpu_model() -> SSPNeRFModelConfig:
 def _by_class(config: PortraitTrainerConfig, blink_frames: int) -> PortraitTrainerConfig:
     """Draw the pixels of a preset by class."""
     data = config.pipeline.datamanager
-    by_class = ClassPixelSamplerConfig(anywhere_share=_ANYWHERE)
+    by_class = ClassPixelSamplerConfig(anywhere_share=_ANYWHERE, edge_share=_BESIDE)
     data.face_classes, data.pixel_sampler = True, replace(by_class, blink_frames=blink_frames)
     data.lips_sampler = AlternatingPixelSamplerConfig(odd=by_class)
     return config

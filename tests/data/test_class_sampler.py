@@ -61,6 +61,35 @@ def test_a_share_of_the_rays_lies_anywhere_whatever_the_losses_say(folder: Path)
     assert (batch["indices"][:, 0].diff() >= 0).all()
 
 
+def test_a_share_of_the_rays_lies_right_beside_the_person_whatever_the_losses_say(folder: Path) -> None:
+    sampler = ClassPixelSamplerConfig(cap=1.0, floor=0.0, anywhere_share=0.2, edge_share=0.1, edge_width=0.05)
+    data = manager(folder, pixel_sampler=sampler)
+    assert data.budget is not None
+    data.budget.losses = np.eye(NUM_CLASSES)[FaceClass.SKIN]
+    _, batch = data.next_train(0)
+    group = batch["group"].numpy()
+    assert np.bincount(group, minlength=8)[[PixelGroup.CLASS, PixelGroup.ANYWHERE, PixelGroup.EDGE]].tolist() == [
+        1050,
+        300,
+        150,
+    ]
+    beside = group == PixelGroup.EDGE
+    assert (batch["face_class"][beside] == FaceClass.BACKGROUND).all()
+    for row, y, x in batch["indices"].numpy()[beside]:
+        classes = data.train_dataset.frame(int(row)).classes
+        # 5 % of 64 px.
+        assert (classes[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] != FaceClass.BACKGROUND).any()
+    assert (batch["indices"][:, 0].diff() >= 0).all()
+
+
+def test_shares_that_leave_no_rays_for_the_losses_are_refused(folder: Path) -> None:
+    data = manager(folder, pixel_sampler=ClassPixelSamplerConfig(anywhere_share=0.7, edge_share=0.4))
+    assert data.budget is not None
+    data.budget.losses = np.ones(NUM_CLASSES)
+    with pytest.raises(ValueError, match="sum to at most 1"):
+        data.next_train(0)
+
+
 def test_within_a_class_every_pixel_is_as_likely_as_any_other(folder: Path) -> None:
     data = manager(folder)
     losses = np.zeros(NUM_CLASSES)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from ns_talking.data.ray_allocation import allocate_rays
 from ns_talking.modules.class_balance import ClassBalance, ClassBalanceConfig
 
 
@@ -31,6 +33,24 @@ def test_a_class_without_rays_keeps_its_mean_and_a_worse_one_rises_slowly() -> N
     for _ in range(100):
         module.observe(torch.tensor([1.0]), torch.tensor([0]))
     assert float(module.means[0]) < 1.01
+
+
+def test_a_class_that_is_wrong_for_a_while_gets_more_rays_and_then_as_many_as_before() -> None:
+    module = balance(momentum=0.97, warm_up=25, interval=25)
+    usual, available = torch.tensor([1.0, 1.0, 2.0, 4.0]), np.full((1, 4), 10_000)
+    shares = []
+    for step in range(400):
+        module.tell(step)
+        if module.known is not None:
+            counts = allocate_rays(module.known, available, np.array([1_000]), floor=0.02, cap=0.9)
+            shares.append(int(counts[0, 1]))
+        wrong = 150 <= step < 225
+        module.observe(usual * torch.tensor([1.0, 3.0 if wrong else 1.0, 1.0, 1.0]), torch.arange(4))
+    before, after = shares[150 - 25], shares[-1]
+    assert before == pytest.approx(125, abs=1)
+    assert max(shares) > 2 * before
+    assert shares.index(max(shares)) + 25 == 225
+    assert after == pytest.approx(before, abs=3)
 
 
 def test_losses_are_told_by_the_schedule_alone() -> None:
