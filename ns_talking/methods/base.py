@@ -22,13 +22,14 @@ from ns_talking.data.clip_track import clip_track
 from ns_talking.data.decoding import FrameDecoder
 from ns_talking.data.format import HEAD_REGIONS, Portrait
 from ns_talking.data.landmarks import scheme
-from ns_talking.data.lip_shape import inner_lips_mask, lip_shapes
+from ns_talking.data.lip_shape import inner_lips_mask
 from ns_talking.data.pixel_samplers import PixelGroup
 from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.data.rest import rest_of
 from ns_talking.driving.track import Condition, DrivingTrack
 from ns_talking.fields.posed_canvas import PosedCanvas, PosedCanvasConfig
 from ns_talking.fields.torso import TorsoFieldConfig
+from ns_talking.methods.audio_preparation import prepare_audio_code
 from ns_talking.methods.point_cloud import PointCloudSource
 from ns_talking.methods.torso_layer import TorsoLayer
 from ns_talking.metrics.image import psnr, ssim
@@ -323,26 +324,8 @@ class PortraitModel(Model):
         Args:
             dataset: The training frames.
         """
-        indices = torch.tensor([frame.index for frame in dataset.frames])
-        # The whole context of all frames at once would take eight times the memory of what is needed of it.
-        windows = torch.cat(
-            [self.audio_code.wide_windows(self.track.at_frames(part).audio) for part in indices.split(128)]
-        )
-        self.audio_code.fit_statistics(windows)
-        if num_sounds := self.audio_code.num_mean_sounds:
-            spread = indices[torch.linspace(0, len(indices) - 1, num_sounds).round().long()]
-            heard = self.track.at_frames(spread, self.device)
-            # A clip of few frames gives some of them twice.
-            self.audio_code.set_mean_sounds(heard.audio[heard.row])
-        layout = scheme(self.portrait.landmark_scheme)
-        shapes = lip_shapes(self.portrait.landmarks[indices.numpy()], layout)
-        inner_lips = torch.from_numpy(inner_lips_mask(layout))
-        fit = self.audio_code.fit_lip_shape(windows, indices, torch.from_numpy(shapes), inner_lips)
-        if fit is not None:
-            CONSOLE.print(
-                f"Fitted lip shape to sound on {len(indices)} frames: correlation {float(fit.correlation[0]):.2f} with "
-                "the tracked shape on parts that the fit did not see."
-            )
+        frames = [frame.index for frame in dataset.frames]
+        prepare_audio_code(self.audio_code, self.portrait, self.track, frames, self.device)
         self.measure_rest(dataset, self.track)
 
     def measure_rest(self, dataset: PortraitDataset, track: DrivingTrack) -> None:

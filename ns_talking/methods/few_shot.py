@@ -22,7 +22,8 @@ from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.data.references import Choice, Drawn, References, choose_references, load_references
 from ns_talking.driving.features import feature_values
 from ns_talking.driving.track import Condition, DrivingTrack
-from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, RayPart, split_rays
+from ns_talking.fields.branch_look_up import BranchLookUp
+from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, split_rays
 from ns_talking.fields.reference_features import ReferenceFeatures, ReferenceFeaturesConfig, SeenReferences
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.methods.grid import parameters_of
@@ -348,27 +349,12 @@ class FewShotModel(PortraitModel):
 
         controls = condition.blink[rays.row, None] if config.use_blink else rays.origins[:, :0]
         of_rays = code[rays.row], controls, branch_rays
-
         apart = config.branches.two and config.look_up.soundless
-        asks = RayPart.of(branch_rays.aware if apart else torch.ones_like(branch_rays.aware))
-        others = RayPart.of(branch_rays.independent)
+        pictures = BranchLookUp.of(self.look_up, seen, code, rays.row, rays.directions, branch_rays, apart)
 
         def looked_up(t: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
             points = rays.origins[:, None] + rays.directions[:, None] * t[..., None]
-
-            def given(part: RayPart) -> tuple[Tensor, Tensor]:
-                asked = part.take(points)
-                along = part.take(rays.directions)[:, None].expand_as(asked)
-                return asked.flatten(0, 1), along.flatten(0, 1)
-
-            def spread(part: RayPart, found: Tensor) -> Tensor:
-                return part.spread(found.unflatten(0, (len(part.rows), t.shape[1])))
-
-            row = asks.take(rays.row)[:, None].expand(-1, t.shape[1]).flatten()
-            found, offsets = self.look_up(*given(asks), code, row, seen)
-            features = spread(asks, found)
-            without = spread(others, self.look_up.without_sound(*given(others), seen)) if apart else features
-            return points, (features, without), offsets[: asks.count * t.shape[1]]
+            return points, *pictures.at(points)
 
         t = stratified(interval, config.coarse_samples, jitter(config.coarse_samples))
         points, features, offsets = looked_up(t)
