@@ -29,7 +29,8 @@ pre { padding: .6rem .8rem; overflow-x: auto; }
 .wide th.number { white-space: normal; } tr.first td { border-top: 2px solid #bbb; }
 .wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: #fff; }
 video { max-width: 100%; border-radius: 4px; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td.best { font-weight: 700; }
+td.number, th.number { text-align: right; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
+td.best { font-weight: 700; }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #1b1b1b; } table { background: #242424; } td, th { border-color: #3a3a3a; }
   .wide td:first-child, .wide th:first-child { background: #242424; } code, pre { background: #333; }
