@@ -211,7 +211,6 @@ class SSPNeRFModel(GridPortraitModel):
         result = {"rgb": (weight * colour).mean(), "parsing": (weight * parsing).mean()}
         if self.training:
             self.balance.observe(losses.squared_error(outputs["rgb"], batch["image"]) + parsing, classes)
-        if self.training:
             haze = outputs["accumulation"][:, 0].square() * (classes == FaceClass.BACKGROUND)
             result["clear"] = config.clear_weight * (weight * haze).mean()
         if self.training and self.deformation is not None:
