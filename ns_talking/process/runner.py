@@ -94,7 +94,11 @@ def run_steps(
     is_new = not workspace.folder.exists()
     manifest = _open_manifest(workspace, video, overwrite)
     _remove_leftovers(workspace.folder)
-    workspace.work("").mkdir(parents=True, exist_ok=True)
+    if not workspace.manifest.is_file():
+        # Before anything else: a folder that holds other things but no manifest is taken for somebody else's.
+        workspace.folder.mkdir(parents=True, exist_ok=True)
+        write_json(workspace.manifest, manifest)
+    workspace.work("").mkdir(exist_ok=True)
     result = RunResult()
     for step in steps:
         fingerprint = _fingerprint(step, workspace, video["sha256"], manifest)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ns_talking.process import STEPS
+from ns_talking.process import STEPS, runner
 from ns_talking.process.runner import RunResult, run_steps
 from ns_talking.process.step import ProcessSettings, Progress, Step, Workspace, atomic_folder
 from ns_talking.utils.files import atomic_path
@@ -131,6 +131,17 @@ def test_an_interrupted_step_is_done_again_and_earlier_ones_are_kept(
     assert run() == ["second", "third", "aside"]
 
 
+@pytest.mark.parametrize("function", ["_remove_leftovers", "_fingerprint", "_forget", "write_json"])
+def test_a_run_killed_before_its_first_step_goes_on(
+    function: str, run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(runner, function, _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert run() == list(CHAIN)
+
+
 def test_outdated_outputs_are_gone_while_new_ones_are_made(
     run: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,3 +255,7 @@ def test_every_registered_step_keeps_the_contract() -> None:
         assert set(step.needs) <= earlier, name
         json.dumps(step.settings_key(replace(ProcessSettings(), focal=900.0)))
         earlier.add(name)
+
+
+def _killed(*arguments: Any) -> None:
+    raise KeyboardInterrupt
