@@ -53,7 +53,7 @@ class PlantedClip:
         drawn = []
         for index in indices:
             mouth = float(self.aperture[index]), float(self.width[index])
-            image, parsing, _, _ = renderer.frame(*mouth, float(self.blink[index]), self.poses[index])
+            image, parsing, *_ = renderer.frame(*mouth, float(self.blink[index]), self.poses[index])
             drawn.append((image, parsing))
         return drawn
 

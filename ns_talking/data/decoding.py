@@ -71,7 +71,7 @@ class FrameDecoder:
         packed[..., 3:7] = self._resize_colour_and_opacity(self._torso(frame, filmed, parsing))[..., [2, 1, 0, 3]]
         packed[..., 7] = self._resize_labels(parsing, len(Region))
         if self.face_classes:
-            packed[..., 7] |= self._resize_labels(self._classes(frame, parsing), len(FaceClass)) << CLASS_SHIFT
+            packed[..., 7] |= self._resize_labels(self._classes(frame, parsing, filmed), len(FaceClass)) << CLASS_SHIFT
         return packed
 
     @cached_property
@@ -118,11 +118,11 @@ class FrameDecoder:
         drawn[(colours == _TEETH_GREY).all(axis=-1)] = Region.INNER_MOUTH
         return np.where((drawn > 0) & (parsing == Region.HEAD), drawn, parsing)
 
-    def _classes(self, frame: PortraitFrame, parsing: np.ndarray) -> np.ndarray:
+    def _classes(self, frame: PortraitFrame, parsing: np.ndarray, filmed: np.ndarray) -> np.ndarray:
         """Read the classes that the dataset brings, or draw them."""
         if frame.classes is None:
             layout = scheme(self.portrait.landmark_scheme)
-            return classes_from_landmarks(parsing, self.portrait.landmarks[frame.index], layout)
+            return classes_from_landmarks(parsing, self.portrait.landmarks[frame.index], layout, filmed)
         classes = self._read(frame.classes, cv2.IMREAD_GRAYSCALE)
         if classes.max() >= len(FaceClass):
             raise ValueError(

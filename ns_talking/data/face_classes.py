@@ -1,12 +1,13 @@
-"""Eleven classes of a portrait's pixels: finer than the regions of a parsing image, drawn from its landmarks.
+"""Eleven classes of a portrait's pixels: finer than the regions of a parsing image, drawn from landmarks and colour.
 
-A dataset may bring its own, as `classes/%06d.png`, from a network that parses faces; where it does not, they are drawn
-when a frame is decoded, so that every dataset has them.
+A dataset may bring its own, as `classes/%06d.png`, from a network that parses faces or from who drew the head; where it
+does not, they are drawn when a frame is decoded, so that every dataset has them.
 
 Source:
     The classes are those of SSP-NeRF's released preprocessing. Differs from it: what is worn (glasses, earrings, a
     necklace, a hat) belongs to what it is worn on, not to the background. Drawing them from landmarks is ours: all of
-    the head outside the outline of the face is hair or ear, so a bald head has hair, and hair over an ear is an ear.
+    the head outside the outline of the face is hair or ear, so a bald head has hair, and hair over an ear is an ear;
+    what of the torso has the face's colour and lies below the chin is neck.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from jaxtyping import Float, UInt8
 from ns_talking.data.face_axes import FaceAxes, fill
 from ns_talking.data.format import Region
 from ns_talking.data.landmarks import LandmarkScheme
+from ns_talking.data.skin_colour import SkinColour
 
 
 class FaceClass(IntEnum):
@@ -56,6 +58,11 @@ _OF_REGION = {
     Region.EYES: FaceClass.EYES,
     Region.INNER_MOUTH: FaceClass.INNER_MOUTH,
 }
+REGION_OF_CLASS = np.full(NUM_CLASSES, Region.HEAD, dtype=np.uint8)
+"""`Region` of every class."""
+for _region, _one in _OF_REGION.items():
+    REGION_OF_CLASS[_one] = _region
+REGION_OF_CLASS[FaceClass.NECK] = Region.TORSO
 _FROM_REGIONS = np.array([_OF_REGION[region] for region in Region], dtype=np.uint8)
 _BROWS, _NOSE = (slice(17, 22), slice(22, 27)), slice(27, 36)
 """Of iBUG's 68 points."""
@@ -68,14 +75,19 @@ _EAR_TOP, _EAR_BOTTOM = -0.12, 0.62
 """Height of the ears, from a little above the corners of the eyes to the lobes."""
 _EAR_REACH = 0.32
 """How far ears stand out from the outline of the face."""
-_NECK_LENGTH = 0.3
-"""How far a bare neck reaches below the chin. All in distances of the outer eye corners."""
+_NECK_LENGTH, _NECK_BESIDE = 0.9, 0.3
+"""How far below the chin and beside the corners of the jaw a bare neck is looked for."""
+_LEAST_NECK = 0.05
+"""Radius of what is too small to be one. All in distances of the outer eye corners."""
+_EVERY = 7
+"""Of so many pixels of the face's skin one is looked at."""
 
 
 def classes_from_landmarks(
     regions: UInt8[np.ndarray, "height width"],
     landmarks: Float[np.ndarray, "points axes"],
     layout: LandmarkScheme,
+    image: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "height width"]:
     """Refine the regions of one frame.
 
@@ -83,6 +95,7 @@ def classes_from_landmarks(
         regions: `Region` of every pixel.
         landmarks: Of the frame, in px of the image; NaN leaves brows, ears, nose and neck out.
         layout: Their scheme.
+        image: The frame, BGR.
 
     Returns:
         `FaceClass` of every pixel.
@@ -102,7 +115,9 @@ def classes_from_landmarks(
         (FaceClass.BROWS, _strokes(regions.shape, [ibug[brow] for brow in _BROWS], axes, _BROW_THICKNESS)),
     ):
         classes[head & drawn] = face_class
-    classes[torso & _neck(regions.shape, axes, ibug)] = FaceClass.NECK
+    skin = SkinColour.of(image[classes == FaceClass.SKIN][::_EVERY])
+    if skin is not None:
+        classes[_neck(torso, axes, ibug, skin, image)] = FaceClass.NECK
     return classes
 
 
@@ -140,9 +155,15 @@ def _ears(shape: tuple[int, ...], axes: FaceAxes, outline: np.ndarray) -> np.nda
     return _polygon(shape, np.array([axes.point(*corner) for corner in corners]))
 
 
-def _neck(shape: tuple[int, ...], axes: FaceAxes, ibug: np.ndarray) -> np.ndarray:
-    """As wide as the corners of the jaw are apart, from the chin down."""
+def _neck(torso: np.ndarray, axes: FaceAxes, ibug: np.ndarray, skin: SkinColour, image: np.ndarray) -> np.ndarray:
+    """What of the torso is skin under the jaw."""
     first, last = (axes.coordinates(ibug[corner]) for corner in _JAW_CORNERS)
+    left, right = first[0] - _NECK_BESIDE, last[0] + _NECK_BESIDE
     bottom = axes.coordinates(ibug[8])[1] + _NECK_LENGTH
-    corners = (first, last, (last[0], bottom), (first[0], bottom))
-    return _polygon(shape, np.array([axes.point(*corner) for corner in corners]))
+    corners = ((left, first[1]), (right, last[1]), (right, bottom), (left, bottom))
+    below = torso & _polygon(torso.shape, np.array([axes.point(*corner) for corner in corners]))
+    bare = np.zeros(torso.shape, dtype=np.uint8)
+    bare[below] = skin.matches(image[below])
+    radius_px = max(1, round(_LEAST_NECK * axes.eye_distance_px))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    return cv2.morphologyEx(bare, cv2.MORPH_OPEN, disc) > 0

@@ -1,4 +1,4 @@
-"""Colours, hair, regions and landmarks of the procedural head's skin."""
+"""Colours, hair, classes and landmarks of the procedural head's skin."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ns_talking.data.format import Region
+from ns_talking.data.face_classes import FaceClass
 from ns_talking.demo.identity import Identity
-from ns_talking.demo.mesh import Mesh, grid_mesh
+from ns_talking.demo.mesh import Mesh, by_corners, grid_mesh
 from ns_talking.demo.skull import EYE_HALF_WIDTH, EYE_X, MOUTH_Z, Skull
 
 _HAIRLINE_DEG = np.array([0, 25, 45, 58, 70, 80, 88, 96, 115, 145, 180], dtype=float)
@@ -32,18 +32,14 @@ def build_face(who: Identity, skull: Skull) -> Face:
     hair = _hair_mask(who, skull)
     positions = _grow_hair(who, skull, hair)
     albedo, gloss = _paint(who, skull, hair)
-    mesh = grid_mesh(positions, albedo, Region.HEAD, wrap=True)
+    mesh = grid_mesh(positions, albedo, FaceClass.SKIN, wrap=True)
     rows, columns = positions.shape[:2]
-    regions = mesh.regions.copy()
-    lips = _lip_mask(who, skull) > 0.5
-    corners = mesh.triangles.reshape(-1, 3)
-    regions[lips.reshape(-1)[corners].sum(axis=1) >= 2] = Region.LIPS
     keep, weld = _cut_slits(skull, rows, columns)
     mesh = replace(
         mesh,
         gloss=gloss.reshape(-1).astype(np.float32),
         triangles=mesh.triangles[keep],
-        regions=regions[keep],
+        classes=by_corners(_classes(who, skull, hair), mesh.triangles)[keep],
         two_sided=mesh.two_sided[keep],
         weld=weld,
     )
@@ -85,6 +81,40 @@ def _lip_mask(who: Identity, skull: Skull) -> Float[np.ndarray, "rows columns"]:
     edge = np.where(row >= (skull.mouth_rows[0] + skull.mouth_rows[1]) / 2, upper - height, lower + height)
     mask = 1.0 / (1.0 + np.exp(-np.clip(edge / 0.0025, -30, 30)))
     return mask * (np.cos(skull.azimuth) > 0.3)[None] * (taper > 0)
+
+
+def _classes(who: Identity, skull: Skull, hair: np.ndarray) -> Int[np.ndarray, "rows columns"]:
+    """Class of every vertex; where something is more than half there, it is."""
+    classes = np.full(skull.positions.shape[:2], FaceClass.SKIN, dtype=np.int64)
+    for face_class, there in (
+        (FaceClass.NOSE, _nose_mask(who, skull)),
+        (FaceClass.BROWS, _brow_mask(who, skull) > 0.5),
+        (FaceClass.HAIR, hair > 0.5),
+        (FaceClass.LIPS, _lip_mask(who, skull) > 0.5),
+    ):
+        classes[there] = face_class
+    return classes
+
+
+def _brow_mask(who: Identity, skull: Skull) -> Float[np.ndarray, "rows columns"]:
+    """1 on the brows, with a soft edge."""
+    x, z = skull.positions[..., 0], skull.positions[..., 2]
+    arch = 0.205 + 0.022 * np.cos(np.clip((np.abs(x) - 0.155) / 0.09, -1.3, 1.3) * 1.5) + 0.01 * (np.abs(x) < 0.15)
+    half = 0.018 * who.brow_thickness * np.clip((0.272 - np.abs(x)) / 0.12, 0.25, 1.0)
+    span = np.clip((np.abs(x) - 0.058) / 0.025, 0, 1) * np.clip((0.262 - np.abs(x)) / 0.04, 0, 1)
+    return np.exp(-(np.abs((z - arch) / (half + 1e-6)) ** 4)) * span * (np.cos(skull.azimuth)[None] > 0.0)
+
+
+def _nose_mask(who: Identity, skull: Skull) -> Bool[np.ndarray, "rows columns"]:
+    """Where the nose is: from between the eyes to below its tip, as wide as its wings."""
+    x, z = skull.positions[..., 0], skull.positions[..., 2]
+    tip = _nose_tip_z(who)
+    half = who.nose_width * np.interp(z, [tip - 0.055, tip - 0.012, 0.145], [0.055, 0.085, 0.03], left=0, right=0)
+    return (np.abs(x) < half) & (np.cos(skull.azimuth)[None] > 0.0)
+
+
+def _nose_tip_z(who: Identity) -> float:
+    return 0.135 - 0.185 * who.nose_length
 
 
 def _noise(name: str, knots: int, at: np.ndarray) -> np.ndarray:
@@ -130,7 +160,7 @@ def _paint(who: Identity, skull: Skull, hair: np.ndarray) -> tuple[np.ndarray, n
         return base * (1.0 - share[..., None]) + colour * share[..., None]
 
     skin, red = np.asarray(who.skin), np.array([1.0, 0.62, 0.58])
-    tip = 0.135 - 0.185 * who.nose_length
+    tip = _nose_tip_z(who)
     freckle = _noise(who.name + "skin", 211, azimuth * 3.7 + z * 5.3) * 0.015
     colour = skin * (1.0 + freckle[..., None])
     blush = 0.45 * spot(0.22, -0.02, 0.10, 0.08) + 0.35 * spot(0.0, tip, 0.05, 0.05) + 0.2 * spot(0.0, -0.4, 0.1, 0.05)
@@ -152,11 +182,7 @@ def _paint(who: Identity, skull: Skull, hair: np.ndarray) -> tuple[np.ndarray, n
     lips = _lip_mask(who, skull)
     seam = 1.0 - 0.35 * np.exp(-(((z - skull.positions[skull.mouth_rows[0], :, 2][None]) / 0.006) ** 2))
     colour = blend(colour, np.asarray(who.lips) * seam[..., None], lips * 0.92)
-    arch = 0.205 + 0.022 * np.cos(np.clip((np.abs(x) - 0.155) / 0.09, -1.3, 1.3) * 1.5) + 0.01 * (np.abs(x) < 0.15)
-    half = 0.018 * who.brow_thickness * np.clip((0.272 - np.abs(x)) / 0.12, 0.25, 1.0)
-    span = np.clip((np.abs(x) - 0.058) / 0.025, 0, 1) * np.clip((0.262 - np.abs(x)) / 0.04, 0, 1)
-    brow = np.exp(-(np.abs((z - arch) / (half + 1e-6)) ** 4)) * span * front
-    colour = blend(colour, np.asarray(who.hair) * 0.9, 0.9 * brow)
+    colour = blend(colour, np.asarray(who.hair) * 0.9, 0.9 * _brow_mask(who, skull))
     colour = blend(colour, np.asarray(who.hair) * 0.25 + 0.004, _lash_mask(skull))
     around = skull.azimuth[None] / (2 * np.pi)
     strands = 0.20 * _noise(who.name + "strand", 330, around + 0.03 * np.sin(9 * z)) + 0.12 * _noise(
@@ -215,7 +241,7 @@ def _find_landmarks(who: Identity, skull: Skull) -> Int[np.ndarray, "68"]:
         row = int(np.argmin(np.abs(skull.knot - knot)))
         return row * columns + int(np.argmin(np.abs(skull.azimuth - angle)))
 
-    tip = 0.135 - 0.185 * who.nose_length
+    tip = _nose_tip_z(who)
     brow = [(0.255, 0.205), (0.215, 0.232), (0.165, 0.24), (0.115, 0.233), (0.065, 0.218)]
     left_brow = [at(-bx, bz) for bx, bz in brow]
     right_brow = [at(bx, bz) for bx, bz in brow[::-1]]

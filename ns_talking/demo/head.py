@@ -1,4 +1,4 @@
-"""Rendering of the procedural talking head: frames, parsing, torso layers and landmarks, all of them exact."""
+"""Rendering of the procedural talking head: frames, parsing, classes, torso layers and landmarks, all exact."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from ns_talking.data.face_classes import REGION_OF_CLASS
 from ns_talking.data.format import HEAD_REGIONS, Region
 from ns_talking.demo.identity import Identity
 from ns_talking.demo.mesh import NUM_CHANNELS, Mesh
@@ -27,6 +29,19 @@ _AMBIENT = 0.30
 _IS_HEAD = np.array([region in HEAD_REGIONS for region in Region])
 
 
+class HeadFrame(NamedTuple):
+    """One frame of the procedural head."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    parsing: UInt8[np.ndarray, "height width"]
+    """`Region` of every pixel."""
+    torso: UInt8[np.ndarray, "height width 4"]
+    """Neck and shoulders alone, as if the head were not there; straight alpha."""
+    landmarks: Float[np.ndarray, "68 3"]
+    classes: UInt8[np.ndarray, "height width"]
+    """`FaceClass` of every pixel, of the region that `parsing` tells."""
+
+
 @dataclass(frozen=True)
 class HeadFrames:
     """A clip of the procedural head, frame by frame."""
@@ -36,6 +51,7 @@ class HeadFrames:
     torso: UInt8[np.ndarray, "frames height width 4"]
     """Neck and shoulders alone, as if the head were not there; straight alpha."""
     landmarks: Float[np.ndarray, "frames 68 3"]
+    classes: UInt8[np.ndarray, "frames height width"]
     background: UInt8[np.ndarray, "height width 3"]
     focal_px: float
 
@@ -81,9 +97,7 @@ class HeadRenderer:
         self.torso, self.torso_share = build_torso(who)
         self.background = build_wall(who, size)
 
-    def frame(
-        self, aperture: float, width: float, blink: float, head_pose: Float[np.ndarray, "4 4"]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def frame(self, aperture: float, width: float, blink: float, head_pose: Float[np.ndarray, "4 4"]) -> HeadFrame:
         """Draw one frame.
 
         Args:
@@ -91,9 +105,6 @@ class HeadRenderer:
             width: Width of the mouth relative to rest.
             blink: 0 open, 1 closed.
             head_pose: Camera-to-world; the head stands still in the world.
-
-        Returns:
-            Image [h, w, 3], parsing [h, w], torso [h, w, 4] (all uint8) and landmarks [68, 3].
         """
         neutral = neutral_camera_to_world()
         # The head's motion as the room sees it: what moves the camera in the head's world moves the head in the room.
@@ -105,16 +116,17 @@ class HeadRenderer:
         torso_buffers = self._draw(self.torso, rest + share * (_transform(rest, head_to_room) - rest))
         side = self.size
         image = np.zeros((side, side, 3), dtype=np.uint8)
-        parsing = np.zeros((side, side), dtype=np.uint8)
+        parsing, classes = (np.zeros((side, side), dtype=np.uint8) for _ in range(2))
         torso = np.zeros((side, side, 4), dtype=np.uint8)
-        compose(*head_buffers, *torso_buffers, self.background, self.samples, _IS_HEAD, image, parsing, torso)
+        known = self.background, self.samples, REGION_OF_CLASS, _IS_HEAD
+        compose(*head_buffers, *torso_buffers, *known, image, parsing, classes, torso)
         points = project(shaped[self.rig.landmarks].astype(np.float64), head_pose, self.size)
         origin = project(np.zeros((1, 3)), head_pose, self.size)[0, 2]
         points[:, 2] = (points[:, 2] - origin) * FOCAL_OVER_WIDTH * self.size / origin
-        return image, parsing, torso, points.astype(np.float32)
+        return HeadFrame(image, parsing, torso, points.astype(np.float32), classes)
 
     def _draw(self, mesh: Mesh, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw a mesh in the room: display colours, regions and inverse depths of all samples."""
+        """Draw a mesh in the room: display colours, classes and inverse depths of all samples."""
         side = self.size * self.samples
         positions = np.ascontiguousarray(positions, dtype=np.float32)
         normals = vertex_normals(positions, mesh.triangles, mesh.weld)
@@ -122,22 +134,22 @@ class HeadRenderer:
         assert attributes.shape[1] == NUM_CHANNELS
         projected = project(positions.astype(np.float64), neutral_camera_to_world(), side)
         depth = np.zeros((side, side), dtype=np.float32)
-        regions = np.zeros((side, side), dtype=np.uint8)
+        classes = np.zeros((side, side), dtype=np.uint8)
         buffer = np.zeros((side, side, NUM_CHANNELS), dtype=np.float32)
         rasterise(
             np.ascontiguousarray(projected[:, :2]),
             1.0 / projected[:, 2],
             mesh.triangles,
-            mesh.regions,
+            mesh.classes,
             mesh.two_sided,
             attributes,
             depth,
-            regions,
+            classes,
             buffer,
         )
         colours = np.zeros((side, side, 3), dtype=np.float32)
-        shade(buffer, regions, _LIGHTS, _AMBIENT, np.array([0.0, -1.0, 0.0]), colours)
-        return colours, regions, depth
+        shade(buffer, classes, _LIGHTS, _AMBIENT, np.array([0.0, -1.0, 0.0]), colours)
+        return colours, classes, depth
 
 
 def iterate_frames(
@@ -146,8 +158,8 @@ def iterate_frames(
     width: Float[np.ndarray, " frames"],
     blink: Float[np.ndarray, " frames"],
     head_poses: Float[np.ndarray, "frames 4 4"],
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Draw a clip in time order on all cores, a few frames ahead; see `HeadRenderer.frame` for what comes out."""
+) -> Iterator[HeadFrame]:
+    """Draw a clip in time order on all cores, a few frames ahead."""
     workers = max(1, os.cpu_count() or 1)
     ahead = 4 * workers
     with ThreadPoolExecutor(workers) as pool:
@@ -180,12 +192,14 @@ def render(
         size: Width and height in px.
     """
     renderer = HeadRenderer(who, size)
-    images, parsing, torso, landmarks = zip(*iterate_frames(renderer, aperture, width, blink, head_poses), strict=True)
+    drawn = iterate_frames(renderer, aperture, width, blink, head_poses)
+    images, parsing, torso, landmarks, classes = zip(*drawn, strict=True)
     return HeadFrames(
         images=np.stack(images),
         parsing=np.stack(parsing),
         torso=np.stack(torso),
         landmarks=np.stack(landmarks),
+        classes=np.stack(classes),
         background=renderer.background,
         focal_px=FOCAL_OVER_WIDTH * size,
     )

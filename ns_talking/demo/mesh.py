@@ -14,7 +14,7 @@ ALBEDO, GLOSS, NORMAL, NUM_CHANNELS = 0, 3, 4, 7
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices with a colour, triangles with a region of the parsing map."""
+    """Vertices with a colour, triangles with a class of the face."""
 
     positions: Float[np.ndarray, "vertices 3"]
     albedo: Float[np.ndarray, "vertices 3"]
@@ -22,8 +22,8 @@ class Mesh:
     gloss: Float[np.ndarray, " vertices"]
     triangles: Int[np.ndarray, "triangles 3"]
     """Counter-clockwise seen from outside."""
-    regions: UInt8[np.ndarray, " triangles"]
-    """Value of `ns_talking.data.format.Region` of every triangle."""
+    classes: UInt8[np.ndarray, " triangles"]
+    """Value of `ns_talking.data.face_classes.FaceClass` of every triangle."""
     two_sided: Bool[np.ndarray, " triangles"]
     weld: Int[np.ndarray, " vertices"]
     """Vertices with the same entry share one normal."""
@@ -50,17 +50,17 @@ def grid_triangles(rows: int, columns: int, wrap: bool = False) -> Int[np.ndarra
 def grid_mesh(
     positions: Float[np.ndarray, "rows columns 3"],
     albedo: Float[np.ndarray, "*shape"],
-    region: int,
+    face_class: int,
     gloss: float = 0.0,
     wrap: bool = False,
     two_sided: bool = False,
 ) -> Mesh:
-    """Make a mesh of one region out of a grid of vertices.
+    """Make a mesh of one class out of a grid of vertices.
 
     Args:
         positions: Grid of vertices; see `grid_triangles` for its orientation.
         albedo: Linear RGB; one colour or one per vertex.
-        region: Region of all triangles.
+        face_class: Class of all triangles.
         gloss: Strength of the highlight.
         wrap: Whether the last column joins the first.
         two_sided: Whether the inside is visible too.
@@ -73,10 +73,18 @@ def grid_mesh(
         albedo=np.ascontiguousarray(np.broadcast_to(albedo, positions.shape).reshape(-1, 3), dtype=np.float32),
         gloss=np.full(num_vertices, gloss, dtype=np.float32),
         triangles=triangles,
-        regions=np.full(len(triangles), region, dtype=np.uint8),
+        classes=np.full(len(triangles), face_class, dtype=np.uint8),
         two_sided=np.full(len(triangles), two_sided),
         weld=np.arange(num_vertices, dtype=np.int32),
     )
+
+
+def by_corners(
+    classes: Int[np.ndarray, "rows columns"], triangles: Int[np.ndarray, "triangles 3"]
+) -> UInt8[np.ndarray, " triangles"]:
+    """Class of every triangle: that of at least two of its corners, else of the first."""
+    a, b, c = classes.reshape(-1)[triangles].T
+    return np.where((b == c) & (a != b), b, a).astype(np.uint8)
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
@@ -87,7 +95,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
         albedo=np.concatenate([mesh.albedo for mesh in meshes]),
         gloss=np.concatenate([mesh.gloss for mesh in meshes]),
         triangles=np.concatenate([m.triangles + o for m, o in zip(meshes, offsets, strict=True)]).astype(np.int32),
-        regions=np.concatenate([mesh.regions for mesh in meshes]),
+        classes=np.concatenate([mesh.classes for mesh in meshes]),
         two_sided=np.concatenate([mesh.two_sided for mesh in meshes]),
         weld=np.concatenate([m.weld + o for m, o in zip(meshes, offsets, strict=True)]).astype(np.int32),
     )

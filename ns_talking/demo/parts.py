@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ns_talking.data.format import Region
+from ns_talking.data.face_classes import FaceClass
 from ns_talking.demo.identity import Identity
 from ns_talking.demo.mesh import Mesh, grid_mesh
 from ns_talking.demo.skull import EYE_X, EYEBALL_RADIUS, EYEBALL_Y, EYEBALL_Z, MOUTH_Z
@@ -45,7 +45,7 @@ def eyeball(who: Identity, side: int) -> Mesh:
     colour = colour * shadow[..., None]
     glint = (positions[..., 0] - centre[0] + 0.013) ** 2 + (height - 0.015) ** 2 < 0.0075**2
     colour = np.where((glint & (distance < 0.04))[..., None], 0.95, colour)
-    return grid_mesh(positions, colour, Region.EYES, gloss=0.02, wrap=True, two_sided=True)
+    return grid_mesh(positions, colour, FaceClass.EYES, gloss=0.02, wrap=True, two_sided=True)
 
 
 def teeth(upper: bool) -> Mesh:
@@ -70,7 +70,7 @@ def teeth(upper: bool) -> Mesh:
     colour = np.array([0.80, 0.76, 0.68]) * ((1.0 - 0.5 * gap) * shade)[None, :, None]
     flesh = np.array([0.42, 0.13, 0.12]) * shade[None, :, None]
     colour = np.where(down[:, None, None] < 0.22, flesh, colour + 0 * down[:, None, None])
-    return grid_mesh(positions, colour, Region.INNER_MOUTH, gloss=0.05, two_sided=True)
+    return grid_mesh(positions, colour, FaceClass.INNER_MOUTH, gloss=0.05, two_sided=True)
 
 
 def tongue() -> Mesh:
@@ -81,7 +81,7 @@ def tongue() -> Mesh:
     groove = 0.008 * np.exp(-((x / 0.012) ** 2))
     z = MOUTH_Z - 0.055 + 0.042 * np.sin(polar) * np.sin(turn) - groove
     colour = np.array([0.50, 0.17, 0.16]) * np.clip(1.0 - (y + 0.43) / 0.16, 0.15, 1.0)[..., None]
-    return grid_mesh(np.stack([x, y, z], axis=-1), colour, Region.INNER_MOUTH, gloss=0.06, two_sided=True)
+    return grid_mesh(np.stack([x, y, z], axis=-1), colour, FaceClass.INNER_MOUTH, gloss=0.06, two_sided=True)
 
 
 def cavity() -> Mesh:
@@ -91,7 +91,7 @@ def cavity() -> Mesh:
     y = -0.418 + 4.0 * x**2 + 0.22 * np.cos(polar)
     z = MOUTH_Z - 0.02 + 0.135 * np.sin(polar) * np.sin(turn)
     colour = np.array([0.11, 0.025, 0.022]) * np.clip(0.25 + 0.75 * np.sin(polar) ** 4, 0, 1)[..., None]
-    return grid_mesh(np.stack([x, y, z], axis=-1), colour, Region.INNER_MOUTH, two_sided=True)
+    return grid_mesh(np.stack([x, y, z], axis=-1), colour, FaceClass.INNER_MOUTH, two_sided=True)
 
 
 def ear(who: Identity, side: int, half_width: float) -> Mesh:
@@ -112,7 +112,7 @@ def ear(who: Identity, side: int, half_width: float) -> Mesh:
     positions = np.stack([x, 0.055 + depth, 0.020 + height - 0.25 * depth], axis=-1)
     hollow = 1.0 - 0.45 * np.exp(-(((ring - 0.35) / 0.25) ** 2))
     colour = np.asarray(who.skin) * np.array([1.0, 0.82, 0.80]) * hollow[..., None]
-    return grid_mesh(positions, colour, Region.HEAD, gloss=0.02, wrap=True, two_sided=True)
+    return grid_mesh(positions, colour, FaceClass.EARS, gloss=0.02, wrap=True, two_sided=True)
 
 
 def long_hair(who: Identity, half_width: float) -> Mesh:
@@ -130,4 +130,4 @@ def long_hair(who: Identity, half_width: float) -> Mesh:
     strand = 1.0 + 0.22 * np.sin(around * 61.0 + 2.0 * fall) * np.sin(around * 23.0) + 0.12 * np.sin(around * 131.0)
     colour = np.asarray(who.hair) * (strand * (1.0 - 0.35 * fall))[..., None]
     positions = np.stack([x, y, z], axis=-1)[::-1]
-    return grid_mesh(positions, colour[::-1], Region.HEAD, gloss=0.02, two_sided=True)
+    return grid_mesh(positions, colour[::-1], FaceClass.HAIR, gloss=0.02, two_sided=True)

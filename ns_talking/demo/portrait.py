@@ -15,7 +15,7 @@ from ns_talking.audio.mel import MelFeatures
 from ns_talking.data import format as layout
 from ns_talking.data.format import Portrait, Split, image_name, read_portrait, write_transforms
 from ns_talking.data.subject import Subject, write_subject
-from ns_talking.demo.head import FOCAL_OVER_WIDTH, HeadRenderer, iterate_frames
+from ns_talking.demo.head import FOCAL_OVER_WIDTH, HeadFrame, HeadRenderer, iterate_frames
 from ns_talking.demo.identity import identity as find_identity
 from ns_talking.demo.motion import blinks, head_poses
 from ns_talking.demo.speech import MouthTrack, synthesize
@@ -24,7 +24,7 @@ from ns_talking.utils.progress import progress
 
 SETTINGS = "demo.json"
 """File that says what a procedural dataset shows; it makes one different from a filmed dataset."""
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same settings would give another dataset."""
 
 
@@ -122,17 +122,15 @@ def _write_frames(folder: Path, settings: DemoSettings) -> np.ndarray:
     blink = blinks(count, settings.seed)
     poses = head_poses(count, settings.seed, amplitude=settings.head_motion, loudness=mouth.loudness)
     renderer = HeadRenderer(find_identity(settings.identity), settings.size)
-    for name in (layout.IMAGES, layout.PARSING, layout.TORSO):
+    for name in (layout.IMAGES, layout.PARSING, layout.CLASSES, layout.TORSO):
         (folder / name).mkdir(exist_ok=True)
     landmarks = []
     _write_image(folder / layout.BACKGROUND, renderer.background)
     with ThreadPoolExecutor(1) as writer, progress("Drawing the clip", total=count, unit="frames") as advance:
         pending = []
-        for index, (image, parsing, torso, points) in enumerate(
-            iterate_frames(renderer, mouth.aperture, mouth.width, blink, poses)
-        ):
-            landmarks.append(points)
-            pending.append(writer.submit(_write_images, folder, index, image, parsing, torso))
+        for index, frame in enumerate(iterate_frames(renderer, mouth.aperture, mouth.width, blink, poses)):
+            landmarks.append(frame.landmarks)
+            pending.append(writer.submit(_write_images, folder, index, frame))
             if len(pending) > 64:
                 pending.pop(0).result()
             advance()
@@ -149,10 +147,10 @@ def _write_frames(folder: Path, settings: DemoSettings) -> np.ndarray:
     return poses
 
 
-def _write_images(folder: Path, index: int, image: np.ndarray, parsing: np.ndarray, torso: np.ndarray) -> None:
-    _write_image(folder / layout.IMAGES / image_name(index, ".jpg"), image)
-    _write_image(folder / layout.PARSING / image_name(index, ".png"), parsing)
-    _write_image(folder / layout.TORSO / image_name(index, ".png"), torso)
+def _write_images(folder: Path, index: int, frame: HeadFrame) -> None:
+    _write_image(folder / layout.IMAGES / image_name(index, ".jpg"), frame.image)
+    for name, image in ((layout.PARSING, frame.parsing), (layout.CLASSES, frame.classes), (layout.TORSO, frame.torso)):
+        _write_image(folder / name / image_name(index, ".png"), image)
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:

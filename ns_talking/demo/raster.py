@@ -40,11 +40,11 @@ def rasterise(
     pixels: np.ndarray,
     inverse_depth: np.ndarray,
     triangles: np.ndarray,
-    regions: np.ndarray,
+    classes: np.ndarray,
     two_sided: np.ndarray,
     attributes: np.ndarray,
     depth_buffer: np.ndarray,
-    region_buffer: np.ndarray,
+    class_buffer: np.ndarray,
     buffer: np.ndarray,
 ) -> None:
     """Draw triangles into the buffers; the nearest one wins.
@@ -53,11 +53,11 @@ def rasterise(
         pixels: [vertices, 2] positions in samples; sample (i, j) has its centre at (i + 0.5, j + 0.5).
         inverse_depth: [vertices] one over the distance along the optical axis; 0 or less is behind the camera.
         triangles: [triangles, 3] vertex indices, counter-clockwise seen from outside.
-        regions: [triangles] the value written to `region_buffer`.
+        classes: [triangles] the value written to `class_buffer`.
         two_sided: [triangles] whether the back of the triangle is drawn too.
         attributes: [vertices, channels] values interpolated over the triangle.
         depth_buffer: [height, width] inverse depths, 0 where empty; changed in place.
-        region_buffer: [height, width] uint8; changed in place.
+        class_buffer: [height, width] uint8; changed in place.
         buffer: [height, width, channels]; changed in place.
     """
     height, width = depth_buffer.shape
@@ -93,7 +93,7 @@ def rasterise(
                 if nearness <= depth_buffer[row, column]:
                     continue
                 depth_buffer[row, column] = nearness
-                region_buffer[row, column] = regions[index]
+                class_buffer[row, column] = classes[index]
                 for channel in range(channels):
                     buffer[row, column, channel] = (
                         wa * attributes[a, channel] + wb * attributes[b, channel] + wc * attributes[c, channel]
@@ -103,7 +103,7 @@ def rasterise(
 @compiled
 def shade(
     buffer: np.ndarray,
-    region_buffer: np.ndarray,
+    class_buffer: np.ndarray,
     lights: np.ndarray,
     ambient: float,
     viewer: np.ndarray,
@@ -113,16 +113,16 @@ def shade(
 
     Args:
         buffer: [height, width, channels] from `rasterise` with the channels of `ns_talking.demo.mesh`.
-        region_buffer: [height, width]; samples with region 0 stay untouched.
+        class_buffer: [height, width]; samples of class 0 stay untouched.
         lights: [lights, 4] unit directions towards each light and its strength.
         ambient: Strength of the light from everywhere; a little stronger from above.
         viewer: Unit direction towards the camera.
         colours: [height, width, 3]; changed in place.
     """
-    height, width = region_buffer.shape
+    height, width = class_buffer.shape
     for row in range(height):
         for column in range(width):
-            if region_buffer[row, column] == 0:
+            if class_buffer[row, column] == 0:
                 continue
             sample = buffer[row, column]
             nx, ny, nz = sample[NORMAL], sample[NORMAL + 1], sample[NORMAL + 2]
@@ -152,32 +152,36 @@ def shade(
 @compiled
 def compose(
     head: np.ndarray,
-    head_regions: np.ndarray,
+    head_classes: np.ndarray,
     head_depth: np.ndarray,
     torso: np.ndarray,
-    torso_regions: np.ndarray,
+    torso_classes: np.ndarray,
     torso_depth: np.ndarray,
     plate: np.ndarray,
     samples: int,
+    region_of: np.ndarray,
     is_head: np.ndarray,
     image: np.ndarray,
     parsing: np.ndarray,
+    classes: np.ndarray,
     layer: np.ndarray,
 ) -> None:
     """Average the samples of every pixel: head before torso before the plate.
 
     Args:
         head: [height * samples, width * samples, 3] display colours of the head's samples, in [0, 1].
-        head_regions: Regions of these samples, 0 where empty.
+        head_classes: Classes of these samples, 0 where empty.
         head_depth: Inverse depths of these samples.
         torso: Display colours of the torso's samples.
-        torso_regions: Regions of these samples.
+        torso_classes: Classes of these samples.
         torso_depth: Inverse depths of these samples.
         plate: [height, width, 3] uint8 background.
         samples: Samples per pixel along each axis.
+        region_of: [classes] region of every class.
         is_head: [regions] whether a region belongs to the head.
         image: [height, width, 3] uint8; changed in place.
         parsing: [height, width] uint8: head where it covers half of the pixel, then the largest part; in place.
+        classes: [height, width] uint8: the largest class of that part; in place.
         layer: [height, width, 4] uint8: the torso as if the head were not there, straight alpha; in place.
     """
     share = 1.0 / (samples * samples)
@@ -186,26 +190,28 @@ def compose(
             colour = np.zeros(3)
             body = np.zeros(3)
             counts = np.zeros(is_head.shape[0], dtype=np.int64)
+            class_counts = np.zeros(region_of.shape[0], dtype=np.int64)
             in_head, in_torso = 0, 0
             for y in range(row * samples, (row + 1) * samples):
                 for x in range(column * samples, (column + 1) * samples):
-                    region = torso_regions[y, x]
-                    if region > 0:
+                    shown = torso_classes[y, x]
+                    if shown > 0:
                         in_torso += 1
                         for channel in range(3):
                             body[channel] += torso[y, x, channel]
-                    if head_regions[y, x] > 0 and head_depth[y, x] > torso_depth[y, x]:
-                        region = head_regions[y, x]
+                    if head_classes[y, x] > 0 and head_depth[y, x] > torso_depth[y, x]:
+                        shown = head_classes[y, x]
                         in_head += 1
                         for channel in range(3):
                             colour[channel] += head[y, x, channel]
-                    elif region > 0:
+                    elif shown > 0:
                         for channel in range(3):
                             colour[channel] += torso[y, x, channel]
                     else:
                         for channel in range(3):
                             colour[channel] += plate[row, column, channel] / 255.0
-                    counts[region] += 1
+                    counts[region_of[shown]] += 1
+                    class_counts[shown] += 1
             for channel in range(3):
                 image[row, column, channel] = int(255.0 * min(max(colour[channel] * share, 0.0), 1.0) + 0.5)
                 straight = body[channel] / in_torso if in_torso > 0 else 0.0
@@ -217,3 +223,8 @@ def compose(
                 if is_head[region] == mostly_head and counts[region] > best:
                     best, label = counts[region], region
             parsing[row, column] = label
+            most = -1
+            for one in range(region_of.shape[0]):
+                if region_of[one] == label and class_counts[one] > most:
+                    most = class_counts[one]
+                    classes[row, column] = one

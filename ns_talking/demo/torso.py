@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
 
-from ns_talking.data.format import Region
+from ns_talking.data.face_classes import FaceClass
 from ns_talking.demo.identity import Identity
-from ns_talking.demo.mesh import Mesh, grid_mesh
+from ns_talking.demo.mesh import Mesh, by_corners, grid_mesh
 
 # From the bottom to the neck's top inside the head: z, half width, front y, back y.
 _KNOTS = np.array(
@@ -68,7 +69,8 @@ def build_torso(who: Identity) -> tuple[Mesh, Float[np.ndarray, " vertices"]]:
     chin_shadow = 0.55 * np.clip((z + 0.66) / 0.2, 0.0, 1.0) * (0.6 + 0.4 * np.clip(cosine, 0, 1))
     skin = np.asarray(who.skin) * np.array([1.0, 0.95, 0.93]) * (1.0 - chin_shadow[..., None])
     colour = skin * (1.0 - shirt[..., None]) + cloth * shirt[..., None]
-    mesh = grid_mesh(positions, np.clip(colour, 0.002, 1.0), Region.TORSO, gloss=0.02, wrap=True)
+    mesh = grid_mesh(positions, np.clip(colour, 0.002, 1.0), FaceClass.NECK, gloss=0.02, wrap=True)
+    mesh = replace(mesh, classes=by_corners(np.where(shirt > 0.5, FaceClass.CLOTHES, FaceClass.NECK), mesh.triangles))
     share = np.clip((z + 0.74) / 0.36, 0.0, 1.0)
     share = 0.92 * share * share * (3.0 - 2.0 * share)
     return mesh, share.reshape(-1).astype(np.float32)

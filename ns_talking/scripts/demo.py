@@ -204,7 +204,7 @@ class Demo:
             for index in measured:
                 pose, blink = portrait.head_poses[source[index]], float(portrait.blink[source[index]])
                 later = (index + round(mouth.fps)) % count
-                real, _, _, points = renderer.frame(
+                real, _, _, points, _ = renderer.frame(
                     float(mouth.aperture[index]), float(mouth.width[index]), blink, pose
                 )
                 other = renderer.frame(float(mouth.aperture[later]), float(mouth.width[later]), blink, pose)[0]

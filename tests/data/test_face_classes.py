@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,23 +15,29 @@ from ns_talking.data.face_classes import NUM_CLASSES, TORSO_CLASSES, FaceClass, 
 from ns_talking.data.format import CLASSES, HEAD_REGIONS, Portrait, Region, image_name, read_portrait
 from ns_talking.data.frame_store import FrameStore
 from ns_talking.data.landmarks import scheme
+from ns_talking.demo.portrait import write_demo
 
-SIZE = 96
+SIZE, NUM_FRAMES, OPEN = 96, 25, 22
 
 
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Portrait:
-    return read_portrait(write_tiny_portrait(tmp_path_factory.mktemp("portrait") / "tiny", num_frames=11, size=SIZE))
+    folder = tmp_path_factory.mktemp("portrait") / "ada"
+    write_demo(folder, seconds=NUM_FRAMES / 25, size=SIZE, jaw=1.6)
+    # As `ns-talking process` leaves it where no network parses faces.
+    shutil.rmtree(folder / CLASSES)
+    return read_portrait(folder)
 
 
-def drawn(portrait: Portrait, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(portrait: Portrait, index: int = OPEN) -> tuple[np.ndarray, np.ndarray]:
     regions = cv2.imread(str(portrait.frames[index].parsing), cv2.IMREAD_GRAYSCALE)
-    return regions, classes_from_landmarks(regions, portrait.landmarks[index], scheme(portrait.landmark_scheme))
+    image = cv2.imread(str(portrait.frames[index].image))
+    layout = scheme(portrait.landmark_scheme)
+    return regions, classes_from_landmarks(regions, portrait.landmarks[index], layout, image)
 
 
 def test_a_dataset_from_before_there_were_classes_has_all_eleven(portrait: Portrait) -> None:
-    assert not (portrait.folder / CLASSES).exists()
-    found = np.unique(np.stack([drawn(portrait, index)[1] for index in range(11)]))
+    found = np.unique(np.stack([drawn(portrait, index)[1] for index in range(NUM_FRAMES)]))
     assert found.tolist() == list(FaceClass)
 
 
@@ -48,7 +55,7 @@ def test_no_class_leaves_its_region(portrait: Portrait) -> None:
 
 def test_parts_lie_where_their_landmarks_are(portrait: Portrait) -> None:
     _, classes = drawn(portrait)
-    points = portrait.landmarks[0, :, :2]
+    points = portrait.landmarks[OPEN, :, :2]
     assert classes[tuple(points[29][::-1].astype(int))] == FaceClass.NOSE
     assert classes[tuple(points[19][::-1].astype(int))] == FaceClass.BROWS
     middle = {name: np.argwhere(classes == name).mean(axis=0) for name in FaceClass}
@@ -58,9 +65,28 @@ def test_parts_lie_where_their_landmarks_are(portrait: Portrait) -> None:
     assert beside.min() > 0.2 * SIZE
 
 
+def test_the_neck_is_the_skin_below_the_jaw(tmp_path: Path) -> None:
+    shown = write_demo(tmp_path / "ada", seconds=0.2, size=128)
+    for frame in shown.frames:
+        assert frame.classes is not None
+        exact = cv2.imread(str(frame.classes), cv2.IMREAD_GRAYSCALE) == FaceClass.NECK
+        _, classes = drawn(shown, frame.index)
+        found = classes == FaceClass.NECK
+        assert (exact & found).sum() > 0.8 * (exact | found).sum()
+
+
+def test_a_torso_without_skin_has_no_neck(portrait: Portrait) -> None:
+    regions, _ = drawn(portrait)
+    image = cv2.imread(str(portrait.frames[OPEN].image))
+    image[regions == Region.TORSO] = (180, 60, 20)
+    classes = classes_from_landmarks(regions, portrait.landmarks[OPEN], scheme("ibug68"), image)
+    assert ((classes == FaceClass.CLOTHES) == (regions == Region.TORSO)).all()
+
+
 def test_a_frame_without_landmarks_keeps_what_its_regions_tell(portrait: Portrait) -> None:
     regions, _ = drawn(portrait)
-    classes = classes_from_landmarks(regions, np.full_like(portrait.landmarks[0], np.nan), scheme("ibug68"))
+    image = cv2.imread(str(portrait.frames[OPEN].image))
+    classes = classes_from_landmarks(regions, np.full_like(portrait.landmarks[OPEN], np.nan), scheme("ibug68"), image)
     assert set(np.unique(classes[np.isin(regions, HEAD_REGIONS)])) == {
         FaceClass.HAIR,
         FaceClass.EYES,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ns_talking.data import landmarks as measure
+from ns_talking.data.face_classes import REGION_OF_CLASS, FaceClass
 from ns_talking.data.format import HEAD_REGIONS, OUTER_EYE_DISTANCE, Region
 from ns_talking.demo.head import FOCAL_OVER_WIDTH, HeadFrames, HeadRenderer, project, render
 from ns_talking.demo.identity import IDENTITIES, identity
@@ -179,3 +180,31 @@ def test_inside_of_the_mouth_never_shows_beside_the_lips(name: str) -> None:
         inside = np.argwhere(parsing == Region.INNER_MOUTH)[:, ::-1] + 0.5
         outer = points[48:60, :2]
         assert ((inside > outer.min(axis=0) - 1) & (inside < outer.max(axis=0) + 1)).all()
+
+
+def test_classes_are_parts_of_the_regions(clip: HeadFrames) -> None:
+    np.testing.assert_array_equal(REGION_OF_CLASS[clip.classes], clip.parsing)
+
+
+@pytest.mark.parametrize("name", list(IDENTITIES))
+def test_every_class_is_shown_by_an_open_mouth(name: str) -> None:
+    frames = render(identity(name), np.array([0.3]), np.ones(1), np.zeros(1), np.stack([head_pose()]), SIZE)
+    missing = {face_class for face_class in FaceClass if not (frames.classes == face_class).any()}
+    assert missing <= {FaceClass.EARS}, "only hair may hide something"
+
+
+@pytest.mark.parametrize(
+    ("face_class", "points"), [(FaceClass.BROWS, [19, 24]), (FaceClass.NOSE, [28, 30]), (FaceClass.LIPS, [51, 57])]
+)
+def test_landmarks_lie_on_their_class(clip: HeadFrames, face_class: FaceClass, points: list[int]) -> None:
+    for classes, landmarks in zip(clip.classes, clip.landmarks, strict=True):
+        drawn = np.argwhere(classes == face_class)[:, ::-1] + 0.5
+        for point in landmarks[points, :2]:
+            assert np.linalg.norm(drawn - point, axis=1).min() < 1.5
+
+
+def test_the_neck_ends_where_the_clothes_begin(clip: HeadFrames) -> None:
+    for image, classes in zip(clip.images.astype(float), clip.classes, strict=True):
+        red_over_blue = image[..., 0] - image[..., 2]
+        assert red_over_blue[classes == FaceClass.NECK].mean() > 10, "skin"
+        assert red_over_blue[classes == FaceClass.CLOTHES].mean() < -10, "a blue shirt"

@@ -8,6 +8,7 @@ import pytest
 
 from ns_talking.audio.io import audio_duration_s
 from ns_talking.data import landmarks as measure
+from ns_talking.data.face_classes import REGION_OF_CLASS
 from ns_talking.data.format import TRANSFORMS, Region, read_portrait
 from ns_talking.demo.portrait import DemoSettings, sound_of, write_demo
 
@@ -39,6 +40,8 @@ def test_images_are_what_the_format_says(folder: Path) -> None:
     assert torso.shape == (48, 48, 4)
     assert parsing.shape == (48, 48)
     assert set(np.unique(parsing)) <= {int(region) for region in Region}
+    classes = cv2.imread(str(frame.classes), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(REGION_OF_CLASS[classes], parsing)
 
 
 def test_landmarks_show_the_aperture_of_the_speech(folder: Path) -> None:

@@ -219,7 +219,7 @@ def test_blendshapes_that_are_off_are_found(clip: PlantedClip) -> None:
 @pytest.mark.parametrize("metric", [Ssim, MsSsim])
 def test_structure_is_lost_where_it_was_blurred_and_by_how_much(clip: PlantedClip, metric: type[RegionMean]) -> None:
     renderer = HeadRenderer(identity("ada"), 256)
-    image, parsing, _, _ = renderer.frame(0.05, 1.0, 0.0, clip.poses[0])
+    image, parsing, *_ = renderer.frame(0.05, 1.0, 0.0, clip.poses[0])
     head = np.isin(parsing, HEAD_REGIONS)
     rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
     x, y = int(columns.mean()), int(rows.mean())
