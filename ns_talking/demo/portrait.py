@@ -75,7 +75,9 @@ def write_demo(
     folder = Path(folder)
     if _is_complete(folder, settings):
         return read_portrait(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
+    # What begins with a dot was left by a run that was killed before the settings had their name.
+    is_used = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if is_used and not (folder / SETTINGS).is_file():
         raise FileExistsError(f"{folder} is not empty and was not made by the demo. Choose another folder.")
     (folder / layout.TRANSFORMS).unlink(missing_ok=True)
     write_json(folder / SETTINGS, asdict(settings))

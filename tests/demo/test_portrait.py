@@ -61,3 +61,15 @@ def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="not made by the demo"):
         write_demo(tmp_path, seconds=1.0, size=48)
+
+
+def test_a_demo_killed_in_its_first_instant_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_demo(tmp_path / "ada", seconds=0.2, size=32)
+    (tmp_path / "ada/.demo.1-2.partial.json").write_text("{")
+    assert write_demo(tmp_path / "ada", seconds=0.2, size=32).num_frames == 5
