@@ -309,7 +309,7 @@ _RATES = replace(
 )
 _PHASES = PhasesConfig(head=100_000, lips=25_000, torso=0)
 _CPU_STEPS = 2_500
-_ANYWHERE, _BESIDE = 0.2, 0.1
+_ANYWHERE, _BESIDE = 0.5, 0.1
 _METHOD = "ssp-nerf"
 
 
