@@ -6,6 +6,7 @@ from collections import deque
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from ns_talking.metrics.base import Figure, MeasuredFrame, Measurement, MetricContext
 
@@ -56,11 +57,11 @@ class Stability:
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
         if np.isfinite(curves["jitter"]).any():
-            values["jitter"] = _sigma(curves["jitter"])
+            values["jitter"] = noise_of(curves["jitter"])
         else:
             missing["jitter"] = f"{self._context.landmarks} found a face in no three frames in a row."
         if "jitter" in values and np.isfinite(self._real_jitter).any():
-            values["jitter_excess"] = values["jitter"] - _sigma(np.array(self._real_jitter))
+            values["jitter_excess"] = values["jitter"] - noise_of(np.array(self._real_jitter))
         else:
             missing["jitter_excess"] = missing.get("jitter", "There are no real frames to compare with.")
         if np.isfinite(curves["flicker"]).any():
@@ -79,5 +80,6 @@ class Stability:
         return float(np.median(np.abs(bend)))
 
 
-def _sigma(second_differences: np.ndarray) -> float:
+def noise_of(second_differences: Float[np.ndarray, " frames"]) -> float:
+    """Standard deviation of the white noise that has such absolute second differences; NaN is left out."""
     return float(np.nanmedian(second_differences) * _SIGMA_PER_MEDIAN / _NOISE_GAIN)
