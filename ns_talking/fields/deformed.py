@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ns_talking.fields.base import FieldCondition, FieldDensity, FieldOfAnyFrame
 from ns_talking.fields.triplane import TriplaneField
+from ns_talking.fields.wrapped import WrappedField
 
 
-class DeformedField(ABC, FieldOfAnyFrame):
+class DeformedField(WrappedField[TriplaneField], FieldOfAnyFrame, ABC):
     """A field as some frames see it. It owns no parameters and lives as long as these frames.
 
-    Subclasses into which something of these frames is built tell so in `given`.
-
-    Args:
-        field: The field at rest.
+    Subclasses into which something of these frames is built tell so in `given`, and add the parameters of what deforms
+    the field.
     """
-
-    def __init__(self, field: TriplaneField) -> None:
-        self.field = field
 
     @abstractmethod
     def fetch(
@@ -45,17 +40,3 @@ class DeformedField(ABC, FieldOfAnyFrame):
         """Evaluate the density of points in the world."""
         features, shift = self.fetch(positions, condition)
         return replace(self.field.decode(features, condition), shift=shift)
-
-    def colour(
-        self,
-        geometry: Float[Tensor, "samples geometry"],
-        directions: Float[Tensor, "rays harmonics"],
-        appearance: Float[Tensor, "rays appearance"],
-        ray: Int[Tensor, " samples"],
-    ) -> Float[Tensor, "samples 3"]:
-        """Decode the colour of samples; see `ColourMLP`."""
-        return self.field.colour(geometry, directions, appearance, ray)
-
-    def parameters(self) -> Iterable[Tensor]:
-        """List those of the field at rest; subclasses add those of what deforms it."""
-        return self.field.parameters()
