@@ -38,6 +38,7 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "one frame in a step": ("--pipeline.datamanager.frames-per-batch", "1"),
     "rays from anywhere": ("--pipeline.datamanager.pixel-sampler.mouth-share", "0"),
     "no lip shape": ("--pipeline.model.audio-code.use-lip-shape", "False"),
+    "codes from the mean sound": ("--pipeline.model.audio-code.from-mean-sound", "True"),
     "charbonnier": ("--pipeline.model.colour-loss", "charbonnier"),
     "absolute": ("--pipeline.model.colour-loss", "absolute"),
     "refined poses": ("--pipeline.model.pose-refinement", "SO3xR3"),
