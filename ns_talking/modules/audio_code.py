@@ -98,6 +98,7 @@ class AudioCode(nn.Module):
         if config.from_mean_sound:
             self.register_buffer("mean_sounds", torch.zeros(_NUM_MEAN_SOUNDS, context, feature_channels, window))
             self.mean_sounds: Tensor
+        self._known_mean_code: tuple[list[Any], Tensor] | None = None
         rate_hz = fps * steps_per_frame if config.use_lip_shape and steps_per_frame is not None else None
         self.encoder = None
         if config.use_encoder or rate_hz is None:
@@ -256,11 +257,22 @@ class AudioCode(nn.Module):
         if self.encoder is not None:
             code = self._encoded(audio)
             if self.config.from_mean_sound:
-                code = code - self._encoded(self.mean_sounds).mean(dim=0)
+                code = code - self._mean_code()
         if shape is not None:
             code = code + self.lip_code(shape)
         assert isinstance(code, Tensor)
         return code
+
+    def _mean_code(self) -> Float[Tensor, " code"]:
+        """Encode the mean sounds; where nothing learns, only after something has changed."""
+        assert self.encoder is not None
+        if torch.is_grad_enabled():
+            return self._encoded(self.mean_sounds).mean(dim=0)
+        made_of = [self.mean, self.scale, self.mean_sounds, *self.encoder.parameters()]
+        known_by = [(tensor.data_ptr(), tensor.device, tensor._version) for tensor in made_of]
+        if self._known_mean_code is None or self._known_mean_code[0] != known_by:
+            self._known_mean_code = known_by, self._encoded(self.mean_sounds).mean(dim=0)
+        return self._known_mean_code[1]
 
     def _encoded(self, audio: Float[Tensor, "frames context channels window"]) -> Float[Tensor, "frames code"]:
         assert self.encoder is not None

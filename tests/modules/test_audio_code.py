@@ -121,6 +121,37 @@ def test_codes_that_are_measured_from_the_mean_sound_have_mean_zero_whatever_was
     assert float(shared.min()) > 1 > 1e4 * float(left.max())
 
 
+def test_the_mean_code_is_encoded_once_and_anew_when_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, context, _ = sound()
+    encoder = code(from_mean_sound=True)
+    encoder.set_mean_sounds(context[:16])
+    encoder.eval()
+    calls: list[int] = []
+    encoded = encoder._encoded
+    monkeypatch.setattr(encoder, "_encoded", lambda audio: (calls.append(len(audio)), encoded(audio))[1])
+
+    def heard() -> torch.Tensor:
+        with torch.no_grad():
+            return encoder(context[20:21], torch.arange(1))
+
+    first = heard()
+    assert torch.equal(heard(), first) and calls == [1, 16, 1]
+    expected = encoded(context[20:21]) - encoded(context[:16]).mean(dim=0)
+    torch.testing.assert_close(first, expected)
+    for change in (
+        lambda: encoder.set_mean_sounds(context[30:46]),
+        lambda: encoder.encoder.load_state_dict({k: v * 1.1 for k, v in encoder.encoder.state_dict().items()}),
+        lambda: encoder.mean.add_(0.1),
+    ):
+        before = heard()
+        change()
+        calls.clear()
+        assert not torch.equal(heard(), before) and 16 in calls
+        calls.clear()
+        heard()
+        assert calls == [1]
+
+
 def test_configs_from_before_know_codes_with_a_part_that_all_share() -> None:
     state = dict(vars(AudioCodeConfig(from_mean_sound=True)))
     del state["from_mean_sound"]
