@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "ns_talking"
 # The table of the architecture: a part, and what its modules may import besides `utils` and their own neighbours.
 MAY_IMPORT = {
     "scripts": {"*"},
-    "demo": {"data.format", "data.landmarks", "data.subject", "audio"},
+    "demo": {"data.face_classes", "data.format", "data.landmarks", "data.subject", "audio"},
     "process": {"audio", "data.face_axes", "data.face_classes", "data.format", "data.landmarks", "metrics"},
     "export": {"methods.base", "fields", "data"},
     "doctor": {"audio", "data", "dataparsers", "driving", "metrics", "pipelines", "process"},
