@@ -22,6 +22,7 @@ from jaxtyping import Float
 from ns_talking.data.format import OUTER_EYE_DISTANCE, read_portrait
 from ns_talking.driving.smoothing import smooth_head_poses
 from ns_talking.metrics.stability import noise_of
+from ns_talking.process.contact_sheets import project
 from ns_talking.utils.files import write_json
 
 SIGMAS_S = (0.0, 0.04, 0.08, 0.16)
@@ -68,10 +69,7 @@ class Smoothing:
 
 
 def _seen(head_poses: Float[np.ndarray, "frames 4 4"], focal_px: float) -> Float[np.ndarray, "frames points 2"]:
-    """Project the points, from the middle of the picture."""
-    head_to_camera = np.linalg.inv(head_poses)
-    local = np.einsum("fij,pj->fpi", head_to_camera[:, :3, :3], _POINTS) + head_to_camera[:, None, :3, 3]
-    return focal_px * local[..., :2] / -local[..., 2:]
+    return np.stack([project(_POINTS, pose, focal_px, SIZE_PX, SIZE_PX) for pose in head_poses])
 
 
 def _trembling(head_poses: Float[np.ndarray, "frames 4 4"], focal_px: float) -> float:

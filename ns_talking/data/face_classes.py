@@ -58,11 +58,9 @@ _OF_REGION = {
     Region.EYES: FaceClass.EYES,
     Region.INNER_MOUTH: FaceClass.INNER_MOUTH,
 }
-REGION_OF_CLASS = np.full(NUM_CLASSES, Region.HEAD, dtype=np.uint8)
+_OF_CLASS = {FaceClass.NECK: Region.TORSO, **{face_class: region for region, face_class in _OF_REGION.items()}}
+REGION_OF_CLASS = np.array([_OF_CLASS.get(face_class, Region.HEAD) for face_class in FaceClass], dtype=np.uint8)
 """`Region` of every class."""
-for _region, _one in _OF_REGION.items():
-    REGION_OF_CLASS[_one] = _region
-REGION_OF_CLASS[FaceClass.NECK] = Region.TORSO
 _FROM_REGIONS = np.array([_OF_REGION[region] for region in Region], dtype=np.uint8)
 _BROWS, _NOSE = (slice(17, 22), slice(22, 27)), slice(27, 36)
 """Of iBUG's 68 points."""

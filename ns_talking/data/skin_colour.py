@@ -9,12 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 _FEWEST = 50
+"""Pixels from which a colour can be told."""
+_SIGMA_PER_MEDIAN = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 _LIKELY = 11.3
 """Squared distance within which 99 of 100 samples of a normal distribution of three dimensions lie."""
 _OUTLIER = 3.0
+"""Standard deviations, one level of the channel wider, beyond which a pixel of the face shows something else."""
 _SHADE = 2.0
 """Factor on the spread of the lightness: under the chin it is darker than in the face."""
 _LEAST_SPREAD = 2.0
+"""Standard deviation in levels that every channel has at least: even skin has compression and noise."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class SkinColour:
         colours = _lab(pixels)
         middle = np.median(colours, axis=0)
         offset = colours - middle
-        spread = 1.4826 * np.median(np.abs(offset), axis=0)
+        spread = _SIGMA_PER_MEDIAN * np.median(np.abs(offset), axis=0)
         offset = offset[(np.abs(offset) < _OUTLIER * (spread + 1)).all(axis=1)]
         stretch = np.array([_SHADE, 1.0, 1.0], dtype=np.float32)
         covariance = (offset.T @ offset / max(len(offset), 1) + _LEAST_SPREAD**2 * np.eye(3)) * np.outer(

@@ -310,6 +310,9 @@ _RATES = replace(
 _PHASES = PhasesConfig(head=100_000, lips=25_000, torso=0)
 _CPU_STEPS = 2_500
 _ANYWHERE, _BESIDE = 0.5, 0.1
+"""Shares of the rays that lie anywhere, and beside the person. With half of them anywhere the whole frame of the
+procedural head came within 0.2 dB of rays from anywhere alone, on validation frames without a GPU; with 0.35 eyes, lips
+and inner mouth had 0.8 dB more, and the whole frame 0.1 dB less."""
 _METHOD = "ssp-nerf"
 
 
