@@ -18,14 +18,14 @@ class BranchLookUp:
 
     look_up: ReferenceFeatures
     seen: SeenReferences
-    code: Float[Tensor, "frames code"]
-    row: Int[Tensor, " rays"]
-    """Which frame's code a ray has."""
-    directions: Float[Tensor, "rays 3"]
-    asks: RayPart
-    """Rays of the field that follows the sound, or of both fields."""
-    others: RayPart | None
-    """Rays of the field that does not, where it looks up for itself, without the sound; ours."""
+    code: Float[Tensor, "codes code"]
+    """Of the frames; where fields look up apart, the mean of the references' sounds is the last one."""
+    row: Int[Tensor, " asked"]
+    """Which code each ray that is asked about has."""
+    directions: Float[Tensor, "asked 3"]
+    asked: tuple[RayPart, ...]
+    """Rays of each field where they look up apart, else all rays: they are asked about one part after the other."""
+    drawn: BranchRays
 
     @staticmethod
     def of(
@@ -34,10 +34,10 @@ class BranchLookUp:
         code: Float[Tensor, "frames code"],
         row: Int[Tensor, " rays"],
         directions: Float[Tensor, "rays 3"],
-        branch_rays: BranchRays,
+        drawn: BranchRays,
         apart: bool,
     ) -> BranchLookUp:
-        """Choose the rays of each field.
+        """Choose the rays.
 
         Args:
             look_up: Looks up.
@@ -45,42 +45,61 @@ class BranchLookUp:
             code: Audio codes.
             row: Which of them a ray has.
             directions: Of the rays.
-            branch_rays: Which rays each field draws.
-            apart: Whether the field that does not follow the sound looks up for itself.
+            drawn: Which rays each field draws.
+            apart: Whether the field that does not follow the sound looks up for itself, as if the mean of the
+                references' sounds were heard; ours.
         """
-        everything = torch.ones_like(branch_rays.aware)
-        asks = RayPart.of(branch_rays.aware if apart else everything)
-        return BranchLookUp(
-            look_up, seen, code, row, directions, asks, RayPart.of(branch_rays.independent) if apart else None
-        )
+        if not apart:
+            everything = RayPart.of(torch.ones_like(drawn.aware))
+            return BranchLookUp(look_up, seen, code, row, directions, (everything,), drawn)
+        aware, independent = drawn.parts
+        codes = torch.cat([code, seen.codes.mean(dim=0, keepdim=True).to(code)])
+        of_mean = row.new_full((len(independent),), len(code))
+        rows = torch.cat([aware.take(row), of_mean])
+        along = torch.cat([part.take(directions) for part in drawn.parts])
+        return BranchLookUp(look_up, seen, codes, rows, along, drawn.parts, drawn)
 
     def at(
         self, points: Float[Tensor, "rays samples 3"]
-    ) -> tuple[
-        tuple[Float[Tensor, "rays samples features"], Float[Tensor, "rays samples features"]],
-        Float[Tensor, "asked references 2"],
-    ]:
+    ) -> tuple[tuple[Float[Tensor, "_ samples features"], ...], Float[Tensor, "first references 2"]]:
         """Look up at points.
 
         Returns:
-            Features for the field that follows the sound and for the other one, zero along rays that a field does not
-            draw, and how far the places of the first were moved.
+            Features of each part that is asked about, and how far the places of the first one were moved.
         """
         num_samples = points.shape[1]
+        places = torch.cat([part.take(points) for part in self.asked])
+        along = self.directions[:, None].expand_as(places)
+        row = self.row[:, None].expand(-1, num_samples)
+        found, offsets = self.look_up(places.flatten(0, 1), along.flatten(0, 1), self.code, row.flatten(), self.seen)
+        parts = found.unflatten(0, (-1, num_samples)).split([len(part) for part in self.asked])
+        return parts, offsets[: len(self.asked[0]) * num_samples]
 
-        def given(part: RayPart) -> tuple[Tensor, Tensor]:
-            asked = part.take(points)
-            along = part.take(self.directions)[:, None].expand_as(asked)
-            return asked.flatten(0, 1), along.flatten(0, 1)
+    def in_order(
+        self,
+        found: tuple[Float[Tensor, "_ samples features"], ...],
+        more: tuple[Float[Tensor, "_ added features"], ...],
+        order: Int[Tensor, "rays all"],
+    ) -> tuple[Float[Tensor, "_ all features"], ...]:
+        """Join what was found at two sets of points, in the order of all points along their rays."""
+        parts = zip(found, more, self.asked, strict=True)
+        return tuple(in_order(first, second, part.take(order)) for first, second, part in parts)
 
-        def spread(part: RayPart, found: Tensor) -> Tensor:
-            return part.spread(found.unflatten(0, (len(part.rows), num_samples)))
+    def of_fields(
+        self, found: tuple[Float[Tensor, "_ samples features"], ...]
+    ) -> tuple[Float[Tensor, "aware samples features"], Float[Tensor, "independent samples features"]]:
+        """Give each field the features along its own rays."""
+        if len(found) == 1:
+            found = tuple(part.take(found[0]) for part in self.drawn.parts)
+        aware, independent = found
+        return aware, independent
 
-        asks, others = self.asks, self.others
-        row = asks.take(self.row)[:, None].expand(-1, num_samples).flatten()
-        found, offsets = self.look_up(*given(asks), self.code, row, self.seen)
-        features = spread(asks, found)
-        without = features
-        if others is not None:
-            without = spread(others, self.look_up.without_sound(*given(others), self.seen))
-        return (features, without), offsets[: asks.count * num_samples]
+
+def in_order(
+    first: Float[Tensor, "rays samples channels"],
+    second: Float[Tensor, "rays added channels"],
+    order: Int[Tensor, "rays all"],
+) -> Float[Tensor, "rays all channels"]:
+    """Join values at two sets of points, in the order of all points along their rays."""
+    both = torch.cat([first, second], dim=1)
+    return both.gather(1, order[..., None].expand_as(both))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,9 +12,6 @@ from torch import Tensor, nn
 
 from ns_talking.kernels.frequency_encoding import frequency_encoding
 from ns_talking.modules.nerf_mlp import NeRFMLP, NeRFMLPConfig
-
-_BLOCK = 64
-"""On a CPU a branch sees a multiple of so many rays: oneDNN prepares itself anew for every other number of rows."""
 
 
 @dataclass
@@ -36,6 +34,35 @@ class BranchesConfig(InstantiateConfig):
 
 
 @dataclass(frozen=True)
+class RayPart:
+    """Some of the rays, side by side, and where they belong."""
+
+    rows: Int[Tensor, " part"]
+    """Rays of the part."""
+    num_rays: int
+    """Of how many."""
+
+    @staticmethod
+    def of(wanted: Bool[Tensor, " rays"]) -> RayPart:
+        """Take the rays that are wanted."""
+        return RayPart(wanted.nonzero()[:, 0], len(wanted))
+
+    def __len__(self) -> int:
+        """Count the rays of the part."""
+        return len(self.rows)
+
+    def take(self, values: Tensor) -> Tensor:
+        """Give the values of the part's rays."""
+        return values if len(self) == self.num_rays else values.index_select(0, self.rows)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Bring values of the part's rays back to where they belong; the others get zeros."""
+        if len(self) == self.num_rays:
+            return values
+        return values.new_zeros(self.num_rays, *values.shape[1:]).index_copy(0, self.rows, values)
+
+
+@dataclass(frozen=True)
 class BranchRays:
     """Which rays each field draws; where both do, they are mixed."""
 
@@ -44,43 +71,16 @@ class BranchRays:
     independent: Bool[Tensor, " rays"]
     """By the field that does not."""
 
+    @cached_property
+    def parts(self) -> tuple[RayPart, RayPart]:
+        """Rays of the field that follows the sound, and of the other."""
+        return RayPart.of(self.aware), RayPart.of(self.independent)
+
     @staticmethod
     def all_of_both(like: Tensor) -> BranchRays:
         """Let both fields draw every ray: as pictures are rendered."""
         both = torch.ones(len(like), dtype=torch.bool, device=like.device)
         return BranchRays(both, both)
-
-
-@dataclass(frozen=True)
-class RayPart:
-    """Some of the rays, side by side, and where they belong."""
-
-    rows: Int[Tensor, " padded"]
-    """Rays of the part, and after them the first ray again until their number suits the processor."""
-    count: int
-    """How many of them count."""
-    num_rays: int
-    """Of how many."""
-
-    @staticmethod
-    def of(wanted: Bool[Tensor, " rays"]) -> RayPart:
-        """Take the rays that are wanted."""
-        rows = wanted.nonzero()[:, 0]
-        count = len(rows)
-        missing = -count % _BLOCK if wanted.device.type == "cpu" else 0
-        return RayPart(torch.cat([rows, rows.new_zeros(missing)]), count, len(wanted))
-
-    def take(self, values: Tensor) -> Tensor:
-        """Give the values of the part's rays, for each row of `rows`."""
-        return values if len(self.rows) == self.count == self.num_rays else values.index_select(0, self.rows)
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Bring values of the part's rays back to where they belong; the others get zeros."""
-        if self.count == self.num_rays:
-            return values[: self.count]
-        return values.new_zeros(self.num_rays, *values.shape[1:]).index_copy(
-            0, self.rows[: self.count], values[: self.count]
-        )
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Branches(nn.Module):
         self,
         points: Float[Tensor, "rays samples 3"],
         directions: Float[Tensor, "rays 3"],
-        features: tuple[Float[Tensor, "rays samples channels"], Float[Tensor, "rays samples channels"]],
+        features: tuple[Float[Tensor, "aware samples channels"], Float[Tensor, "independent samples channels"]],
         code: Float[Tensor, "rays code"],
         controls: Float[Tensor, "rays controls"],
         drawn: BranchRays,
@@ -137,21 +137,20 @@ class Branches(nn.Module):
         Args:
             points: Samples in world units.
             directions: Unit vectors.
-            features: What the references know of the samples, for the field that follows the sound and for the other.
+            features: What the references know of the samples along the rays of each field.
             code: Audio code of each ray's frame.
             controls: Blink of each ray's frame, where it drives the face.
-            drawn: Which field draws which ray.
+            drawn: Which field draws which ray; where there is one field, its part counts.
         """
         config = self.config
         place = frequency_encoding(points.flatten(0, 1), config.position_degree).unflatten(0, points.shape[:2])
         towards = frequency_encoding(directions, config.direction_degree)
         told = torch.cat([controls, code.to(controls.dtype)], dim=1)
         if self.independent is None:
-            everything = torch.ones_like(drawn.aware)
-            density, rgb, mask = _asked(self.aware, place, features[0], told, towards, everything)
+            density, rgb, mask = _asked(self.aware, place, features[0], told, towards, drawn.parts[0])
             return BranchSamples(density, rgb, torch.ones_like(density), density[..., None], mask[..., None])
-        aware = _asked(self.aware, place, features[0], told, towards, drawn.aware)
-        independent = _asked(self.independent, place, features[1], controls, towards, drawn.independent)
+        aware = _asked(self.aware, place, features[0], told, towards, drawn.parts[0])
+        independent = _asked(self.independent, place, features[1], controls, towards, drawn.parts[1])
         both = (drawn.aware & drawn.independent)[:, None]
         of_aware, of_independent = aware[2], independent[2]
         if config.normalise_masks:
@@ -191,15 +190,15 @@ def _along(values: Float[Tensor, "rays channels"], num_samples: int) -> Float[Te
 def _asked(
     network: NeRFMLP,
     place: Float[Tensor, "rays samples encoded"],
-    features: Float[Tensor, "rays samples channels"],
+    features: Float[Tensor, "part samples channels"],
     told: Float[Tensor, "rays conditions"],
     directions: Float[Tensor, "rays towards"],
-    wanted: Bool[Tensor, " rays"],
+    part: RayPart,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Evaluate a network on some of the rays; the others get zeros."""
-    part, num_samples = RayPart.of(wanted), place.shape[1]
+    num_samples = place.shape[1]
     told_along = _along(part.take(told).to(place.dtype), num_samples)
-    known = torch.cat([part.take(place), part.take(features).to(place.dtype), told_along], dim=2)
+    known = torch.cat([part.take(place), features.to(place.dtype), told_along], dim=2)
     found = network(known.flatten(0, 1), _along(part.take(directions), num_samples).flatten(0, 1))
     density, rgb, mask = (part.spread(values.view(-1, num_samples, *values.shape[1:])) for values in found)
     return density, rgb, mask

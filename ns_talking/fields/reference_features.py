@@ -162,16 +162,6 @@ class ReferenceFeatures(nn.Module):
         features = look_up(pixels, seen)
         return self.aggregation(features, shares, place, code, frame_row, seen.codes), offsets
 
-    def without_sound(
-        self,
-        points: Float[Tensor, "samples 3"],
-        directions: Float[Tensor, "samples 3"],
-        seen: SeenReferences,
-    ) -> Float[Tensor, "samples output"]:
-        """Look points up as if the mean of the references' sounds were heard; arguments as above."""
-        everywhere = torch.zeros(len(points), dtype=torch.long, device=points.device)
-        return self(points, directions, seen.codes.mean(dim=0, keepdim=True), everywhere, seen)[0]
-
 
 def project(points: Float[Tensor, "samples 3"], seen: SeenReferences) -> Float[Tensor, "samples references 2"]:
     """Project points into the references: px to the right and down, pixel centres at +0.5, clamped to the picture."""

@@ -22,8 +22,8 @@ from ns_talking.data.portrait_dataset import PortraitDataset
 from ns_talking.data.references import Choice, Drawn, References, choose_references, load_references
 from ns_talking.driving.features import feature_values
 from ns_talking.driving.track import Condition, DrivingTrack
-from ns_talking.fields.branch_look_up import BranchLookUp
-from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, split_rays
+from ns_talking.fields.branch_look_up import BranchLookUp, in_order
+from ns_talking.fields.branches import Branches, BranchesConfig, BranchRays, BranchSamples, RayPart, split_rays
 from ns_talking.fields.reference_features import ReferenceFeatures, ReferenceFeaturesConfig, SeenReferences
 from ns_talking.methods.base import PortraitModel, PortraitModelConfig
 from ns_talking.methods.grid import parameters_of
@@ -173,8 +173,10 @@ class FewShotModel(PortraitModel):
         interval = hull_interval(rays, self.hull.bounds, hull)
         if drawn is None or not self.training:
             return self._only_hit(rays, interval, code, condition)
-        chance = torch.rand(len(rays), generator=seeded_generator(self.step, self.device), device=self.device)
-        branch_rays = split_rays(drawn.lower_half, self.config.overlap, chance)
+        branch_rays = BranchRays.all_of_both(interval.hit)
+        if self.config.branches.two:
+            chance = torch.rand(len(rays), generator=seeded_generator(self.step, self.device), device=self.device)
+            branch_rays = split_rays(drawn.lower_half, self.config.overlap, chance)
         return self._draw(rays, interval, code, condition, self._encoded(drawn.references), branch_rays)
 
     def head_losses(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -315,20 +317,16 @@ class FewShotModel(PortraitModel):
         self, rays: Rays, interval: Interval, code: Float[Tensor, "frames code"], condition: Condition
     ) -> FewShotHead:
         """Draw the rays that meet the hull, and leave the others empty."""
-        hit = interval.hit.nonzero()[:, 0]
-        part = Rays(rays.origins[hit], rays.directions[hit], rays.pixels[hit], rays.row[hit])
-        where = Interval(interval.near[hit], interval.far[hit], interval.hit[hit])
-        head = self._draw(part, where, code, condition, self._kept(), BranchRays.all_of_both(hit))
-
-        def spread(values: Tensor) -> Tensor:
-            return values.new_zeros(len(rays), *values.shape[1:]).index_copy(0, hit, values)
-
+        hit = RayPart.of(interval.hit)
+        part = Rays(hit.take(rays.origins), hit.take(rays.directions), hit.take(rays.pixels), hit.take(rays.row))
+        where = Interval(hit.take(interval.near), hit.take(interval.far), hit.take(interval.hit))
+        head = self._draw(part, where, code, condition, self._kept(), BranchRays.all_of_both(part.row))
         return FewShotHead(
-            rgb=spread(head.rgb),
-            accumulation=spread(head.accumulation),
-            depth=spread(head.depth),
-            audio_attention=spread(head.audio_attention),
-            eye_attention=spread(head.eye_attention),
+            rgb=hit.spread(head.rgb),
+            accumulation=hit.spread(head.accumulation),
+            depth=hit.spread(head.depth),
+            audio_attention=hit.spread(head.audio_attention),
+            eye_attention=hit.spread(head.eye_attention),
         )
 
     def _draw(
@@ -352,25 +350,21 @@ class FewShotModel(PortraitModel):
         apart = config.branches.two and config.look_up.soundless
         pictures = BranchLookUp.of(self.look_up, seen, code, rays.row, rays.directions, branch_rays, apart)
 
-        def looked_up(t: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        def looked_up(t: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
             points = rays.origins[:, None] + rays.directions[:, None] * t[..., None]
             return points, *pictures.at(points)
 
         t = stratified(interval, config.coarse_samples, jitter(config.coarse_samples))
         points, features, offsets = looked_up(t)
-        coarse = self.coarse(points, rays.directions, features, *of_rays)
+        coarse = self.coarse(points, rays.directions, pictures.of_fields(features), *of_rays)
         coarse_weights = ray_weights(coarse.density * interval.hit[:, None], t, interval.far)
         added = importance(interval, t, coarse_weights.detach(), config.fine_samples, jitter(config.fine_samples))
         more_points, more_features, more_offsets = looked_up(added)
         t_all, order = torch.cat([t, added], dim=1).sort(dim=1)
 
-        def merged(first: Tensor, second: Tensor) -> Tensor:
-            both = torch.cat([first, second], dim=1)
-            return both.gather(1, order[..., None].expand_as(both))
-
-        aware = merged(features[0], more_features[0])
-        all_features = aware, merged(features[1], more_features[1]) if apart else aware
-        fine = self.fine(merged(points, more_points), rays.directions, all_features, *of_rays)
+        all_points = in_order(points, more_points, order)
+        all_features = pictures.of_fields(pictures.in_order(features, more_features, order))
+        fine = self.fine(all_points, rays.directions, all_features, *of_rays)
         weights = ray_weights(fine.density * interval.hit[:, None], t_all, interval.far)
         head = FewShotHead(
             rgb=(weights[..., None] * fine.rgb).sum(dim=1),

@@ -30,11 +30,17 @@ def given(seed: int = 0) -> list[Any]:  # Any: tensors, and one pair of them.
     return [points, directions, (features, features + 1), *others]
 
 
+def along(drawn: BranchRays, values: list[Any]) -> list[Any]:
+    """What a field is given: features along its own rays."""
+    features = tuple(part.take(found) for part, found in zip(drawn.parts, values[2], strict=True))
+    return [*values[:2], features, *values[3:], drawn]
+
+
 def test_a_ray_of_one_region_is_drawn_by_its_own_field_alone() -> None:
     field, values = branches(), given()
     lower = torch.arange(RAYS) % 3 == 0
     both = field(*values, BranchRays.all_of_both(lower))
-    apart = field(*values, split_rays(lower, 0.0, torch.rand(RAYS)))
+    apart = field(*along(split_rays(lower, 0.0, torch.rand(RAYS)), values))
     torch.testing.assert_close(apart.density[lower], both.own_density[lower, :, 0])
     torch.testing.assert_close(apart.density[~lower], both.own_density[~lower, :, 1])
     assert not apart.own_density[lower, :, 1].any()
@@ -81,9 +87,9 @@ def test_each_field_sees_its_own_features() -> None:
         assert torch.equal(after[..., 1 - index], before[..., 1 - index])
 
 
-def test_one_field_draws_everything_where_there_is_one() -> None:
+def test_where_there_is_one_field_it_alone_draws() -> None:
     field, values = branches(two=False), given()
-    drawn = field(*values, split_rays(torch.zeros(RAYS, dtype=torch.bool), 0.0, torch.rand(RAYS)))
+    drawn = field(*values, BranchRays.all_of_both(values[0]))
     assert field.independent is None
     assert bool((drawn.density > 0).all())
     assert drawn.own_density.shape == (RAYS, SAMPLES, 1)

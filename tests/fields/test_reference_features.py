@@ -126,25 +126,6 @@ def test_offsets_learn_to_follow_the_sound_from_gradients_as_small_as_those_of_a
     assert float(error().mean().detach()) < 0.1 * before
 
 
-def test_what_is_looked_up_without_the_sound_is_what_the_mean_of_the_sounds_finds() -> None:
-    torch.manual_seed(0)
-    config = ReferenceFeaturesConfig(
-        encoder=ReferenceEncoderConfig(width=4, feature_dim=6), token_dim=8, position_degree=2, direction_degree=1
-    )
-    look = ReferenceFeatures(config, code_dim=5)
-    for parameter in look.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    points, towards = torch.randn(20, 3) * 0.3, torch.nn.functional.normalize(torch.randn(20, 3), dim=1)
-    references = seen(look.encoder(torch.rand(2, 3, SIZE, SIZE), poses()))
-    heard = torch.cat([torch.randn(1, 5), references.codes.mean(dim=0, keepdim=True)])
-    of_sound, of_mean = look(
-        points.repeat(2, 1), towards.repeat(2, 1), heard, torch.arange(2).repeat_interleave(20), references
-    )[0].split(20)
-    found = look.without_sound(points, towards, references)
-    torch.testing.assert_close(found, of_mean, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(found, of_sound, atol=1e-2)
-
-
 def test_a_stride_keeps_places_where_they_are() -> None:
     encoder = ReferenceEncoderConfig(width=4, feature_dim=6, feature_stride=2).setup()
     assert encoder(torch.rand(2, 3, SIZE, SIZE), poses()).shape == (2, 6, SIZE // 2, SIZE // 2)

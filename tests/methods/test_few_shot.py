@@ -144,8 +144,11 @@ def test_a_step_looks_up_for_each_field_what_it_draws_alone(make_pipeline: MakeP
     model.config.overlap = 0.0
     lower = int(rays.metadata["drawn"].lower_half.sum())
     model(rays)
-    of_sound, without = (6 * 64 * -(-wanted // 64) for wanted in (lower, len(rays) - lower))
-    assert asked == [of_sound, without] * 2, "6 samples of rays in blocks of 64, coarse and fine"
+    assert 0 < lower < len(rays)
+    assert asked == [6 * len(rays)] * 2, "6 samples, coarse and fine: each ray for its own field alone"
+    model.config.overlap = 1.0
+    model(rays)
+    assert asked[2:] == [2 * 6 * len(rays)] * 2, "for both"
 
 
 def test_what_is_drawn_is_what_the_references_show(make_pipeline: MakePipeline) -> None:
