@@ -219,31 +219,31 @@ def quality(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Record:
     """
     shown: list[torch.Tensor] = []
     dataset, model = pipeline.datamanager.eval_dataset, pipeline.portrait_model
-    detector = MediaPipeDetector(None)
     values: dict[str, list[float]] = {}
-    for row in rows_of(dataset, num_frames):
-        batch = dataset[row]
-        outputs = model.get_outputs_for_camera(dataset.cameras[row : row + 1])
-        target, own = batch["image"], outputs["rgb"]
-        over_real = premultiplied_over(outputs["head_rgb"], outputs["accumulation"], batch["behind"])
-        shown.append(torch.cat([target, over_real, own]))
-        head = torch.from_numpy(np.isin(batch["parsing"].numpy(), HEAD_REGIONS))
-        x0, y0, x1, y1 = face_boxes(dataset.portrait, [dataset.frames[row].index], dataset.width, dataset.height).mouth[
-            0
-        ]
-        found: dict[str, float | torch.Tensor] = {
-            "psnr": psnr(own, target),
-            "psnr_over_real_torso": psnr(over_real, target),
-            "psnr_head": psnr(own, target, head),
-            "psnr_mouth": psnr(over_real[y0:y1, x0:x1], target[y0:y1, x0:x1]),
-        }
-        faces = [detector.detect(enlarged(image)) for image in (over_real, target)]
-        found["faces_found"] = float(all(faces))
-        if all(faces):
-            points = [face[0].points[None] for face in faces]
-            found["lmd"] = lip_landmark_distance(points[0], points[1], scheme(detector.scheme))[0]
-        for name, value in found.items():
-            values.setdefault(name, []).append(float(value))
+    with MediaPipeDetector(None) as detector:
+        for row in rows_of(dataset, num_frames):
+            batch = dataset[row]
+            outputs = model.get_outputs_for_camera(dataset.cameras[row : row + 1])
+            target, own = batch["image"], outputs["rgb"]
+            over_real = premultiplied_over(outputs["head_rgb"], outputs["accumulation"], batch["behind"])
+            shown.append(torch.cat([target, over_real, own]))
+            head = torch.from_numpy(np.isin(batch["parsing"].numpy(), HEAD_REGIONS))
+            x0, y0, x1, y1 = face_boxes(
+                dataset.portrait, [dataset.frames[row].index], dataset.width, dataset.height
+            ).mouth[0]
+            found: dict[str, float | torch.Tensor] = {
+                "psnr": psnr(own, target),
+                "psnr_over_real_torso": psnr(over_real, target),
+                "psnr_head": psnr(own, target, head),
+                "psnr_mouth": psnr(over_real[y0:y1, x0:x1], target[y0:y1, x0:x1]),
+            }
+            faces = [detector.detect(enlarged(image)) for image in (over_real, target)]
+            found["faces_found"] = float(all(faces))
+            if all(faces):
+                points = [face[0].points[None] for face in faces]
+                found["lmd"] = lip_landmark_distance(points[0], points[1], scheme(detector.scheme))[0]
+            for name, value in found.items():
+                values.setdefault(name, []).append(float(value))
     write_image(sheet, (torch.cat(shown, dim=1).clamp(0, 1) * 255).round().byte().numpy()[..., ::-1])
     return {name: float(np.mean(found)) for name, found in values.items()}
 
