@@ -63,7 +63,7 @@ class ERNeRFModel(GridPortraitModel):
         """Composite the uncertainty in training, where it is switched on."""
         if not (self.training and self.config.use_uncertainty):
             return None
-        return AlsoComposited(1, lambda at, _: self.head.uncertainty(at.features)[:, None])
+        return AlsoComposited(1, lambda at: self.head.uncertainty(at.features)[:, None])
 
     def named(self, head: HeadOutputs) -> HeadOutputs:
         """Name the uncertainty."""

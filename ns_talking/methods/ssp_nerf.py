@@ -110,8 +110,8 @@ class SSPNeRFModelConfig(GridPortraitModelConfig):
 class SSPNeRFModel(GridPortraitModel):
     """Head and torso in one field.
 
-    While not training, the parsing separates them: what is neck or clothes becomes the torso layer behind the head, so
-    that everything that knows layers works. The picture is the same.
+    While not training, the parsing separates them: rays that see neck or clothes become the torso layer behind the
+    head, so that everything that knows layers works. The picture is the same.
     """
 
     config: SSPNeRFModelConfig
@@ -168,31 +168,31 @@ class SSPNeRFModel(GridPortraitModel):
         return self.deformation.moved(self.head, condition.head_pose, condition.frame, self.step)
 
     def also_composited(self) -> AlsoComposited:
-        """Composite the logits; in training how the torso moves, else what of the colour is the torso's."""
+        """Composite the logits, and in training how the torso moves."""
         if self.training:
             # A class or a motion that is not learned yet would make holes where it is.
             return AlsoComposited(NUM_CLASSES + 2, self._logits_and_motion, moves_density=False)
-        return AlsoComposited(NUM_CLASSES + 4, self._logits_and_torso)
+        return AlsoComposited(NUM_CLASSES, self._logits)
 
     def named(self, head: HeadOutputs) -> HeadOutputs:
         """Put the background behind the logits, and lay head and torso apart."""
         assert head.composited is not None
-        logits, others = head.composited.split((NUM_CLASSES, head.composited.shape[1] - NUM_CLASSES), dim=1)
-        logits = self.parsing_head.over_background(logits, head.accumulation)
+        logits = head.composited[:, :NUM_CLASSES]
+        seen = self.parsing_head.over_background(logits, head.accumulation)
         if self.training:
-            return replace(head, composited=None, logits=logits, torso_motion=others)
-        opacity, colour = others.split((1, 3), dim=1)
-        of_head = (head.accumulation - opacity).clamp(min=0)
-        alpha = opacity / (1 - of_head).clamp(min=1e-6)
+            return replace(head, composited=None, logits=seen, torso_motion=head.composited[:, NUM_CLASSES:])
+        # Rays are parsed, not samples: those behind a surface were never told what they are, nor is each one on it.
+        of_torso = torch.isin(logits[:, 1:].argmax(dim=1) + 1, torch.tensor(_TORSO, device=logits.device))[:, None]
+        torso = torch.cat([head.rgb / head.accumulation.clamp(min=1e-6), head.accumulation], dim=1)
         return replace(
             head,
             composited=None,
-            logits=logits,
-            face_class=logits.argmax(dim=1, keepdim=True).float(),
-            rgb=head.rgb - colour,
-            accumulation=of_head,
-            depth=head.depth * of_head / head.accumulation.clamp(min=1e-6),
-            torso=torch.cat([colour / opacity.clamp(min=1e-6), alpha], dim=1),
+            logits=seen,
+            face_class=seen.argmax(dim=1, keepdim=True).float(),
+            rgb=head.rgb.masked_fill(of_torso, 0),
+            accumulation=head.accumulation.masked_fill(of_torso, 0),
+            depth=head.depth.masked_fill(of_torso, 0),
+            torso=torso.masked_fill(~of_torso, 0),
         )
 
     def head_losses(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -274,18 +274,14 @@ class SSPNeRFModel(GridPortraitModel):
         seen = (class_counts(classes, NUM_CLASSES) * weight[:, None]).mean(dim=0)
         return (seen.clamp(min=1e-4) / self.class_area.clamp(min=1e-4)).log()
 
-    def _logits_and_motion(self, at: FieldDensity, colour: Tensor) -> Tensor:
-        del colour
+    def _logits_and_motion(self, at: FieldDensity) -> Tensor:
         still = torch.zeros_like(at.density)
         share = still if at.torso_share is None else at.torso_share
         bend = still if at.shift is None else at.shift
-        return torch.cat([self.parsing_head(at.geometry, at.place), torch.stack([share, bend], dim=1)], dim=1)
+        return torch.cat([self._logits(at), torch.stack([share, bend], dim=1)], dim=1)
 
-    def _logits_and_torso(self, at: FieldDensity, colour: Tensor) -> Tensor:
-        logits = self.parsing_head(at.geometry, at.place)
-        # A share of every sample would leave a veil of the head in the torso's layer.
-        torso = torch.isin(logits[:, 1:].argmax(dim=1) + 1, torch.tensor(_TORSO, device=logits.device))[:, None]
-        return torch.cat([logits, torso, torso * colour], dim=1)
+    def _logits(self, at: FieldDensity) -> Tensor:
+        return self.parsing_head(at.geometry, at.place)
 
 
 def _drawn_by_class(classes: Int[Tensor, " rays"], group: Int[Tensor, " rays"]) -> Float[Tensor, " classes"]:

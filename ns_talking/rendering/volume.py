@@ -78,8 +78,8 @@ class AlsoComposited:
     """What is composited besides the colour."""
 
     channels: int
-    values: Callable[[FieldDensity, Tensor], Tensor]
-    """Gives [samples, channels] from what the field says of samples and their colours."""
+    values: Callable[[FieldDensity], Tensor]
+    """Gives [samples, channels] from what the field says of samples."""
     moves_density: bool = True
     """Whether its gradient reaches the density through the weights of the samples."""
 
@@ -162,7 +162,7 @@ def render_volume(
     harmonics = spherical_harmonics(rays.directions, 4)
     at, colour = _evaluate(field, samples.positions, samples.ray, condition, harmonics, appearance[rays.row])
     attention = torch.stack([at.audio_attention, at.eye_attention], dim=1).float()
-    besides = None if also is None else also.values(at, colour).float()
+    besides = None if also is None else also.values(at).float()
     weighted = besides if also is not None and also.moves_density else None
     composite = composite_rays(
         samples.pad(at.density),
@@ -233,7 +233,7 @@ def render_visible(
         at, colour = _evaluate(field, positions, group.ray, condition, harmonics, of_rays)
         values = [colour, at.audio_attention[:, None], at.eye_attention[:, None]]
         if also is not None:
-            values.append(also.values(at, colour))
+            values.append(also.values(at))
         accumulate_rays(totals, group, at.density, torch.cat(values, dim=1).float(), step_size)
     values = totals.values.new_zeros(len(rays), channels).index_copy(0, hit, totals.values)
     return HeadOutputs(

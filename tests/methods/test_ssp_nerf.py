@@ -56,6 +56,7 @@ def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..
     outputs = model.get_outputs_for_camera(camera)
     assert float(outputs["torso_alpha"].max()) > 0.01
     assert float(outputs["accumulation"].max()) > 0.01
+    assert not bool((outputs["accumulation"] * outputs["torso_alpha"]).any()), "a ray sees one of them"
     last = model.parsing_head.mlp[-1].weight.data
     last[FaceClass.SKIN] = 0
     last[[FaceClass.NECK, FaceClass.CLOTHES]] = -last.abs().max()
