@@ -65,6 +65,26 @@ def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..
     torch.testing.assert_close(outputs["rgb"], whole["rgb"], atol=1e-4, rtol=0)
 
 
+def test_before_other_scenes_only_an_opaque_person_and_nobody_at_all_are_right(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    model = model_of(make_pipeline())
+    image, before_plate = torch.rand(3, 3), torch.rand(3, 3)
+    # A person who hides the scene, one through whom it shines, and a ray that meets nobody.
+    accumulation = torch.tensor([[1.0], [0.5], [0.0]])
+    outputs = {"rgb": before_plate, "head_rgb": image * accumulation, "accumulation": accumulation}
+    batch = {"image": image, "face_class": torch.tensor([FaceClass.SKIN, FaceClass.SKIN, FaceClass.BACKGROUND])}
+    assert model._before_other_scenes(outputs, batch) == (before_plate, image), "unless they are asked for"
+    model.config.other_scenes = 1.0
+    shown, wanted = model._before_other_scenes(outputs, batch)
+    torch.testing.assert_close(shown[[0, 2]], wanted[[0, 2]])
+    assert torch.equal(wanted[:2], image[:2])
+    assert not torch.allclose(shown[1], wanted[1], atol=1e-2)
+    assert not torch.allclose(wanted[2], image[2], atol=1e-2)
+    model.eval()
+    assert model._before_other_scenes(outputs, batch) == (before_plate, image), "nor where it is judged"
+
+
 def test_rays_follow_the_losses_once_they_are_told_and_after_a_resume(
     make_pipeline: Callable[..., PortraitPipeline],
 ) -> None:
