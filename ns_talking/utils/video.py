@@ -38,8 +38,9 @@ MADE_BY = "AI-generated: this talking portrait was synthesised by ns-talking"
 """Comment in the metadata of every mp4; it is lost when the video is encoded again."""
 _BT709 = 1
 """Number of BT.709 among FFmpeg's primaries, transfer functions and matrices; also of limited range."""
-_KNOWN_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-_KNOWN_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
+_KNOWN_MATRICES: dict[int, int] = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+"""From FFmpeg's numbers of matrices to those of its scaler. PyAV has names for the latter, but none for BT.2020 before
+its version 18, which Python 3.10 cannot have."""
 
 
 @dataclass(frozen=True)

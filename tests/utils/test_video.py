@@ -62,6 +62,28 @@ def test_what_is_written_is_read_frame_by_frame(tmp_path: Path) -> None:
         np.testing.assert_allclose(frame.mean((0, 1)), colour, atol=3)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "red_weight", "blue_weight"),
+    [(1, 0.2126, 0.0722), (5, 0.299, 0.114), (6, 0.299, 0.114), (7, 0.212, 0.087), (9, 0.2627, 0.0593)],
+)
+def test_colours_are_read_by_the_matrix_that_the_video_states(
+    tmp_path: Path, matrix: int, red_weight: float, blue_weight: float
+) -> None:
+    red, green, blue = colour = np.array([200.0, 60.0, 40.0])
+    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
+    planes = np.full((48, 48), 16 + luma * 219 / 255)
+    planes[32:40] = 128 + (blue - luma) / (2 * (1 - blue_weight)) * 224 / 255
+    planes[40:] = 128 + (red - luma) / (2 * (1 - red_weight)) * 224 / 255
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.colorspace = matrix
+        picture = av.VideoFrame.from_ndarray(planes.round().astype(np.uint8), "yuv420p")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    (frame,) = read_frames(tmp_path / "a.mp4")
+    np.testing.assert_allclose(frame.mean((0, 1)), colour, atol=3)
+
+
 @pytest.mark.parametrize("sound_s", [0.1, 1.98, 2.0, 2.02, 5.0])
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 def test_sound_lasts_as_long_as_the_pictures_and_is_in_step(tmp_path: Path, sound_s: float, rate: int) -> None:
