@@ -5,7 +5,8 @@ python benchmarks/ssp_nerf.py --data outputs/demo/ada/data --arm dynamic --seed 
 ```
 
 `dynamic` shares rays out by the loss of each class, `uniform` draws them anywhere, `fixed` gives each class the share
-that `dynamic` gave it on average, `still` does not deform the torso, `er-nerf` has a torso of its own.
+that `dynamic` gave it on average, `still` does not deform the torso, in `see-through` it costs nothing when the scene
+shines through the head, `er-nerf` has a torso of its own.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Arm:
 
     data: Path
     output: Path
-    arm: Literal["dynamic", "uniform", "fixed", "still", "er-nerf"] = "dynamic"
+    arm: Literal["dynamic", "uniform", "fixed", "still", "see-through", "er-nerf"] = "dynamic"
     seed: int = 42
     iterations: int = 600
     working_size: int = 96
@@ -113,6 +114,8 @@ class Arm:
         model = config.pipeline.model
         if isinstance(model, SSPNeRFModelConfig):
             model.use_deformation = self.arm != "still"
+            if self.arm == "see-through":
+                model.solid_weight = 0.0
             model.balance.warm_up = model.balance.interval = self.share_every
             if self.parsing_weight is not None:
                 model.parsing_weight = self.parsing_weight
@@ -242,12 +245,15 @@ def measure(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Figures
     dataset = data.eval_dataset
     chosen = np.unique(np.linspace(0, len(dataset) - 1, num_frames).round().astype(int))
     canonical = model.deformation.canonical_pose if isinstance(model, SSPNeRFModel) and model.deformation else None
-    errors, classes, found, turned, seams, pictures = [], [], [], [], [], []
+    errors, elsewhere, opacity, classes, found, turned, seams, pictures = [], [], [], [], [], [], [], []
     for row in chosen:
         camera, batch = data.eval_dataloader.get_camera(int(row))
         outputs = model.get_outputs_for_camera(camera)
         real, rendered = batch["image"].numpy(), outputs["rgb"].numpy()
         errors.append(((real - rendered) ** 2).mean(axis=-1))
+        before_another, opaque = _before_another(outputs)
+        elsewhere.append(((real - before_another) ** 2).mean(axis=-1))
+        opacity.append(opaque)
         classes.append(batch["face_class"].numpy())
         if "face_class" in outputs:
             found.append(outputs["face_class"][..., 0].numpy().astype(int))
@@ -258,6 +264,7 @@ def measure(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Figures
     image = np.concatenate([pictures[k] for k in range(0, len(pictures), max(1, len(pictures) // 6))], axis=1)
     cv2.imwrite(str(sheet), (image.clip(0, 1) * 255).astype(np.uint8)[..., ::-1])
     torso = np.isin(label, TORSO_CLASSES)
+    head = ~torso & (label != FaceClass.BACKGROUND)
     far = np.array(turned) > _TURNED_DEG
     figures = {
         "psnr": _psnr(error),
@@ -265,6 +272,10 @@ def measure(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Figures
         "lips_psnr": _psnr(error[np.isin(label, (FaceClass.LIPS, FaceClass.INNER_MOUTH))]),
         "eyes_psnr": _psnr(error[label == FaceClass.EYES]),
         "torso_psnr": _psnr(error[torso]),
+        "head_psnr": _psnr(error[head]),
+        "head_opacity": float(np.stack(opacity)[head].mean()),
+        "head_psnr_before_another_scene": _psnr(np.stack(elsewhere)[head]),
+        "moving_psnr_before_another_scene": _psnr(np.stack(elsewhere)[np.isin(label, _MOVING)]),
         "psnr_by_class": {one.name.lower(): _psnr(error[label == one]) for one in FaceClass if (label == one).any()},
         "error_by_class": {one.name.lower(): float(error[label == one].sum() / error.sum()) for one in FaceClass},
         "num_turned": int(far.sum()),
@@ -278,6 +289,15 @@ def measure(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Figures
     if isinstance(model, SSPNeRFModel) and model.deformation is not None:
         figures |= _motion(model, pipeline, chosen)
     return figures
+
+
+def _before_another(outputs: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Give the picture before a green wall that was never there, and the opacity of the person."""
+    through = 1 - outputs["accumulation"]
+    torso = through * outputs["torso_alpha"]
+    clear = through - torso
+    picture = outputs["head_rgb"] + torso * outputs["torso_rgb"] + clear * torch.tensor([0.0, 1.0, 0.0])
+    return picture.clamp(0, 1).numpy(), (1 - clear[..., 0]).numpy()
 
 
 def _psnr(error: np.ndarray) -> float:

@@ -23,8 +23,9 @@ _COMMAND = (
     "--working-size {working_size} --rays {rays} --eval-split {eval_split} --output FILE"
 )
 _COMPARED = ("psnr", "moving_psnr", "lips_psnr", "eyes_psnr", "torso_psnr", "torso_psnr_turned", "seam", "miou")
+_COMPARED += ("head_psnr", "head_opacity", "head_psnr_before_another_scene", "moving_psnr_before_another_scene")
 _ALONE = (*_COMPARED, "torso_missed", "head_moved", "cpu_s")
-_AGAINST = ("uniform", "fixed", "still", "er-nerf")
+_AGAINST = ("uniform", "fixed", "still", "see-through", "er-nerf")
 Figures = dict[str, Any]  # Any: JSON.
 
 

@@ -65,26 +65,6 @@ def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..
     torch.testing.assert_close(outputs["rgb"], whole["rgb"], atol=1e-4, rtol=0)
 
 
-def test_before_other_scenes_only_an_opaque_person_and_nobody_at_all_are_right(
-    make_pipeline: Callable[..., PortraitPipeline],
-) -> None:
-    model = model_of(make_pipeline())
-    image, before_plate = torch.rand(3, 3), torch.rand(3, 3)
-    # A person who hides the scene, one through whom it shines, and a ray that meets nobody.
-    accumulation = torch.tensor([[1.0], [0.5], [0.0]])
-    outputs = {"rgb": before_plate, "head_rgb": image * accumulation, "accumulation": accumulation}
-    batch = {"image": image, "face_class": torch.tensor([FaceClass.SKIN, FaceClass.SKIN, FaceClass.BACKGROUND])}
-    assert model._before_other_scenes(outputs, batch) == (before_plate, image), "unless they are asked for"
-    model.config.other_scenes = 1.0
-    shown, wanted = model._before_other_scenes(outputs, batch)
-    torch.testing.assert_close(shown[[0, 2]], wanted[[0, 2]])
-    assert torch.equal(wanted[:2], image[:2])
-    assert not torch.allclose(shown[1], wanted[1], atol=1e-2)
-    assert not torch.allclose(wanted[2], image[2], atol=1e-2)
-    model.eval()
-    assert model._before_other_scenes(outputs, batch) == (before_plate, image), "nor where it is judged"
-
-
 def test_rays_follow_the_losses_once_they_are_told_and_after_a_resume(
     make_pipeline: Callable[..., PortraitPipeline],
 ) -> None:
@@ -150,9 +130,27 @@ def test_nothing_keeps_a_person_clear_and_haze_beside_costs(make_pipeline: Calla
     assert cost(behind) == pytest.approx(float(behind.float().mean()), rel=1e-5)
 
 
+def test_only_a_head_through_which_the_scene_shines_costs(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    pipeline = make_pipeline(solid_weight=1.0)
+    rays, batch = pipeline.datamanager.next_train(0)
+    outputs, classes = pipeline.model(rays), batch["face_class"]
+    head = (classes != FaceClass.BACKGROUND) & (classes != FaceClass.NECK) & (classes != FaceClass.CLOTHES)
+
+    def cost(opacity: torch.Tensor) -> float:
+        seen = {**outputs, "accumulation": opacity[:, None].float()}
+        return float(pipeline.model.get_loss_dict(seen, batch)["solid"])
+
+    assert head.any() and not head.all()
+    assert cost(head) == 0
+    everywhere = torch.zeros_like(outputs["accumulation"][:, 0])
+    assert cost(everywhere + 0.5) == pytest.approx(cost(everywhere) / 4, rel=1e-5)
+    assert cost(~head) == cost(everywhere) > 0
+
+
 def test_a_config_of_the_first_version_trains_and_parses_as_it_did() -> None:
     config = SSPNeRFModelConfig()
     newer = {"area_power": 0.0, "parsing_octaves": 0, "parsing_by_area": False, "clear_weight": 0.0}
+    newer["solid_weight"] = 0.0
     earlier = SSPNeRFModelConfig.__new__(SSPNeRFModelConfig)
     earlier.__setstate__({name: value for name, value in vars(config).items() if name not in newer})
     assert {name: getattr(earlier, name) for name in newer} == newer
