@@ -47,10 +47,24 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """config.yml of a tiny portrait that the real commands trained; nobody may change what lies around it."""
+    """config.yml of a tiny portrait that the real commands trained; nobody may change what lies around it.
+
+    Processes that share out the tests share it: the first one trains, the others wait.
+    """
     from commands import trained_portrait
 
-    return trained_portrait(tmp_path_factory.mktemp("trained"))
+    if os.name == "nt" or "PYTEST_XDIST_WORKER" not in os.environ:
+        return trained_portrait(tmp_path_factory.mktemp("trained"))
+    import fcntl
+
+    folder = tmp_path_factory.getbasetemp().parent / "trained"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "config"
+        if not done.exists():
+            done.write_text(str(trained_portrait(folder)))
+        return Path(done.read_text())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

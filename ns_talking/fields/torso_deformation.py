@@ -35,7 +35,7 @@ from ns_talking.modules.embeddings import FrameLatents
 from ns_talking.modules.mlp import MLP
 from ns_talking.utils.device import seeded_generator
 
-_FIT_STEPS, _FIT_POINTS, _FIT_RATE = 300, 1_024, 1e-2
+_FIT_POINTS, _FIT_RATE = 1_024, 1e-2
 
 
 @dataclass
@@ -59,6 +59,8 @@ class TorsoDeformationConfig(InstantiateConfig):
     """Octaves that encode the place for the share of the torso's motion."""
     share_dim: int = 32
     """Width of the network that tells the share."""
+    share_steps: int = 300
+    """Steps that fit it beforehand to where clothes and the head are seen."""
     bend_with_torso: bool = True
     """Whether what bends is in proportion to the torso's motion and to the share of it: then the head cannot bend."""
 
@@ -138,7 +140,7 @@ class TorsoDeformation(nn.Module):
         """
         optimizer = torch.optim.Adam(self.share_mlp.parameters(), lr=_FIT_RATE)
         chance = seeded_generator(seed, positions.device)
-        for _ in range(_FIT_STEPS):
+        for _ in range(self.config.share_steps):
             drawn = torch.randint(len(positions), (_FIT_POINTS,), generator=chance, device=positions.device)
             optimizer.zero_grad()
             F.binary_cross_entropy(self.share(positions[drawn]).clamp(0, 1), wanted[drawn]).backward()

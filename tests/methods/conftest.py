@@ -14,8 +14,10 @@ from nerfstudio.plugins.types import MethodSpecification
 from portraits import write_tiny_portrait
 
 from ns_talking.dataparsers.identities import IdentitiesDataParserConfig
+from ns_talking.fields.torso_deformation import TorsoDeformationConfig
 from ns_talking.methods.few_shot import FewShotModelConfig
 from ns_talking.methods.few_shot_presets import small
+from ns_talking.methods.ssp_nerf import SSPNeRFModelConfig
 from ns_talking.pipelines.portrait import PortraitPipeline
 from ns_talking.rendering.occupancy import OccupancyGridConfig
 from ns_talking.utils.registry import lookup
@@ -59,6 +61,8 @@ def make_pipeline(tiny_portrait: Path, tiny_people: Path, method: str) -> Callab
         config.datamanager.frames_per_batch = 4
         config.datamanager.seed = 0
         options = {"occupancy": OccupancyGridConfig(resolution=16, update_interval=4), **model}
+        if isinstance(config.model, SSPNeRFModelConfig):
+            options = {"deformation": TorsoDeformationConfig(share_steps=20), **options}
         if isinstance(config.model, FewShotModelConfig):
             sizes = replace(small(type(config.model)()), coarse_samples=6, fine_samples=6)
             config.model = replace(sizes, **options)
