@@ -22,8 +22,9 @@ _COMMAND = (
     "python benchmarks/ssp_nerf.py --data DATA --arm {arm} --seed {seed} --iterations {iterations} "
     "--working-size {working_size} --rays {rays} --eval-split {eval_split} --output FILE"
 )
-_COMPARED = ("psnr", "moving_psnr", "lips_psnr", "eyes_psnr", "torso_psnr", "torso_psnr_turned", "seam", "miou")
-_COMPARED += ("head_psnr", "head_opacity", "head_psnr_before_another_scene", "moving_psnr_before_another_scene")
+_QUALITY = ("psnr", "moving_psnr", "lips_psnr", "eyes_psnr", "torso_psnr", "torso_psnr_turned", "seam", "miou")
+_OPAQUE = ("head_psnr", "head_opacity", "head_psnr_before_another_scene", "moving_psnr_before_another_scene")
+_COMPARED = (*_QUALITY, *_OPAQUE)
 _ALONE = (*_COMPARED, "torso_missed", "head_moved", "cpu_s")
 _AGAINST = ("uniform", "fixed", "still", "see-through", "er-nerf")
 Figures = dict[str, Any]  # Any: JSON.

@@ -47,9 +47,9 @@ def test_the_parsing_is_learned(make_pipeline: Callable[..., PortraitPipeline]) 
 
 
 def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..., PortraitPipeline]) -> None:
+    torch.manual_seed(1)
     pipeline = make_pipeline()
     model = model_of(pipeline).eval()
-    torch.manual_seed(1)
     for parameter in (*model.head.parameters(), *model.parsing_head.parameters()):
         torch.nn.init.normal_(parameter, std=0.4)
     camera, _ = pipeline.datamanager.next_eval_image(0)
@@ -149,8 +149,8 @@ def test_only_a_head_through_which_the_scene_shines_costs(make_pipeline: Callabl
 
 def test_a_config_of_the_first_version_trains_and_parses_as_it_did() -> None:
     config = SSPNeRFModelConfig()
-    newer = {"area_power": 0.0, "parsing_octaves": 0, "parsing_by_area": False, "clear_weight": 0.0}
-    newer["solid_weight"] = 0.0
+    newer = {"area_power": 0.0, "parsing_octaves": 0, "parsing_by_area": False}
+    newer |= {"clear_weight": 0.0, "solid_weight": 0.0}
     earlier = SSPNeRFModelConfig.__new__(SSPNeRFModelConfig)
     earlier.__setstate__({name: value for name, value in vars(config).items() if name not in newer})
     assert {name: getattr(earlier, name) for name in newer} == newer
