@@ -47,7 +47,7 @@ def test_the_parsing_is_learned(make_pipeline: Callable[..., PortraitPipeline]) 
 
 
 def test_laying_head_and_torso_apart_changes_no_pixel(make_pipeline: Callable[..., PortraitPipeline]) -> None:
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     pipeline = make_pipeline()
     model = model_of(pipeline).eval()
     for parameter in (*model.head.parameters(), *model.parsing_head.parameters()):
