@@ -1,4 +1,4 @@
-"""Runs commands in forks of one process that has imported Nerfstudio already, which else takes most of their time.
+"""Runs commands in forks of one process that has imported the large packages, which else takes most of their time.
 
 Reads a request per line, {"script", "arguments", "cwd", "variables", "output"}, answers with the exit status, or the
 negative number of the signal that ended it. With "kill_after_s" the command is killed when it has run so long, with
@@ -68,8 +68,8 @@ def main() -> None:
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
-    import nerfstudio.configs.method_configs
-    import nerfstudio.utils.eval_utils  # noqa: F401
+    import av  # noqa: F401
+    import numba  # noqa: F401
 
     for line in requests:
         request = json.loads(line)

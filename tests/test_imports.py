@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
+import json
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -159,16 +162,55 @@ PREAMBLE = """
         sys.meta_path.insert(0, Broken(names, error))
 """
 
+# Each request is a line; the answer is the exit status of the fork that ran its program.
+SERVE = """
+    import json, traceback
+
+    def execute(request):
+        log = os.open(request["output"], os.O_WRONLY | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.argv = ["-c", *request["arguments"]]
+        try:
+            exec(request["program"], globals())
+            return 0
+        except BaseException:
+            traceback.print_exc()
+            return 1
+        finally:
+            sys.stdout.flush()
+
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os._exit(execute(json.loads(line)))
+        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n")
+        answers.flush()
+"""
+
 
 def run(program: str, *arguments: str) -> str:
-    """Run a program behind Nerfstudio's own import, in an interpreter of its own with neither GPU nor network."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(program), *arguments],
-        capture_output=True,
+    """Run a program in a fork of one interpreter that has imported Nerfstudio, with neither GPU nor network."""
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as printed:
+        request = {"program": textwrap.dedent(program), "arguments": arguments, "output": printed.name}
+        server = _interpreter()
+        assert server.stdin is not None and server.stdout is not None
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        status = server.stdout.readline().strip()
+        assert status == "0", Path(printed.name).read_text()[:3000]
+        return Path(printed.name).read_text()
+
+
+@functools.cache
+def _interpreter() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(SERVE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
     )
-    assert done.returncode == 0, done.stderr[:3000]
-    return done.stdout
 
 
 def test_every_module_imports_without_gpu_network_and_optional_packages() -> None:

@@ -71,7 +71,7 @@ def picture(pipeline: PortraitPipeline, size: int = 96) -> list[Verdict]:
 
     Args:
         pipeline: The portrait.
-        size: Longer side of the picture in px.
+        size: Longer side of the picture in px; never more than that of the training frames.
     """
     dataset = pipeline.datamanager.train_dataset
     row = len(dataset) // 2
@@ -111,7 +111,7 @@ def mouth_follows_sound(pipeline: PortraitPipeline, size: int = 96) -> Verdict:
 
     Args:
         pipeline: The portrait.
-        size: Longer side of the pictures in px.
+        size: Longer side of the pictures in px; never more than that of the training frames.
     """
     dataset = pipeline.datamanager.train_dataset
     rows = np.unique(np.linspace(0, len(dataset) - 1, _NUM_SOUNDS).round().astype(int))
@@ -152,8 +152,10 @@ def worrying(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 @torch.no_grad()
 def _rendered(pipeline: PortraitPipeline, sound_of: int, pose_of: int, size: int) -> dict[str, torch.Tensor]:
-    """Render the pose of one frame with the sound of another."""
+    """Render the pose of one frame with the sound of another, no larger than the training frames."""
     model, track = pipeline.portrait_model, pipeline.clip_track
+    dataset = pipeline.datamanager.train_dataset
+    size = min(size, max(dataset.width, dataset.height))
     training, previous = model.training, model.track
     try:
         model.eval()
