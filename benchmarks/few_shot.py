@@ -4,13 +4,13 @@
 
 An arm is trained for the same iterations and seeds as every other. `scratch` starts from nothing, `NAME=CONFIG` from
 the base of that config.yml (`few_shot_base.py` trains one, with everyone's own sound or with sounds exchanged). Some
-names say what differs, with a base or without: `mean` and `slots` blend references otherwise, `shared` lets the field
-that is not told the sound see what the sound chose for the other, `both-fields` sends every ray through both fields (an
-overlap of 1), `dfrf` is that method. What is complete is kept; the records lie in FOLDER, one per arm and
-seed, with what follows the sound in them: how far another sound changes the picture inside and outside the lower half
-of the face, with both fields and with the one alone that is not told the sound, and how the attention's weights
-correlate with the likeness of sounds and of lips. `--take FILE` puts all records of FOLDER and what they say of each
-arm into one file.
+names say what differs, with a base or without: `mean` and `slots` blend references otherwise, `painted` lets fields
+paint instead of correcting the colours of the pictures, `shared` lets the field that is not told the sound see what the
+sound chose for the other, `both-fields` sends every ray through both fields (an overlap of 1), `dfrf` is that method.
+What is complete is kept; the records lie in FOLDER, one per arm and seed, with what follows the sound in them: how far
+another sound changes the picture inside and outside the lower half of the face, with both fields and with the one alone
+that is not told the sound, and how the attention's weights correlate with the likeness of sounds and of lips. `--take
+FILE` puts all records of FOLDER and what they say of each arm into one file.
 """
 
 from __future__ import annotations
@@ -148,14 +148,15 @@ class FewShot:
             config.model.base = Path(base)
         if name in ("mean", "slots"):
             config.model.look_up.aggregation = name
+        elif name == "painted":
+            config.model.look_up.colours = False
         elif name == "shared":
             config.model.look_up.soundless = False
         elif name == "both-fields":
             config.model.overlap = 1.0
         elif not base and name not in ("scratch", "dfrf"):
-            raise ValueError(
-                f"There is no arm {arm!r}. Known: scratch, mean, slots, shared, both-fields, dfrf, NAME=CONFIG."
-            )
+            known = "scratch, mean, slots, painted, shared, both-fields, dfrf, NAME=CONFIG"
+            raise ValueError(f"There is no arm {arm!r}. Known: {known}.")
         return config.setup(device="cpu", test_mode="val")
 
 

@@ -111,11 +111,15 @@ class Branches(nn.Module):
         code_dim: Channels of an audio code.
         feature_dim: Channels of what the references know of a point.
         num_controls: Further numbers per frame that drive the face; 0 or 1 for the blink.
+        corrects: Whether the last three channels of the features are colours that the fields correct.
     """
 
-    def __init__(self, config: BranchesConfig, code_dim: int, feature_dim: int, num_controls: int) -> None:
+    def __init__(
+        self, config: BranchesConfig, code_dim: int, feature_dim: int, num_controls: int, corrects: bool = False
+    ) -> None:
         super().__init__()
         self.config = config
+        self.corrects = corrects
         known = 3 * (1 + 2 * config.position_degree) + feature_dim + num_controls
         direction_dim = 3 * (1 + 2 * config.direction_degree)
         self.aware: NeRFMLP = config.network.setup(input_dim=known + code_dim, direction_dim=direction_dim)
@@ -147,10 +151,10 @@ class Branches(nn.Module):
         towards = frequency_encoding(directions, config.direction_degree)
         told = torch.cat([controls, code.to(controls.dtype)], dim=1)
         if self.independent is None:
-            density, rgb, mask = _asked(self.aware, place, features[0], told, towards, drawn.parts[0])
+            density, rgb, mask = self._asked(self.aware, place, features[0], told, towards, drawn.parts[0])
             return BranchSamples(density, rgb, torch.ones_like(density), density[..., None], mask[..., None])
-        aware = _asked(self.aware, place, features[0], told, towards, drawn.parts[0])
-        independent = _asked(self.independent, place, features[1], controls, towards, drawn.parts[1])
+        aware = self._asked(self.aware, place, features[0], told, towards, drawn.parts[0])
+        independent = self._asked(self.independent, place, features[1], controls, towards, drawn.parts[1])
         both = (drawn.aware & drawn.independent)[:, None]
         of_aware, of_independent = aware[2], independent[2]
         if config.normalise_masks:
@@ -166,6 +170,24 @@ class Branches(nn.Module):
             own_density=torch.stack([aware[0], independent[0]], dim=2),
             own_mask=torch.stack([aware[2], independent[2]], dim=2),
         )
+
+    def _asked(
+        self,
+        network: NeRFMLP,
+        place: Float[Tensor, "rays samples encoded"],
+        features: Float[Tensor, "part samples channels"],
+        told: Float[Tensor, "rays conditions"],
+        directions: Float[Tensor, "rays towards"],
+        part: RayPart,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate a network on some of the rays; the others get zeros."""
+        num_samples = place.shape[1]
+        told_along = _along(part.take(told).to(place.dtype), num_samples)
+        known = torch.cat([part.take(place), features.to(place.dtype), told_along], dim=2)
+        shown = features[..., -3:].flatten(0, 1) if self.corrects else None
+        found = network(known.flatten(0, 1), _along(part.take(directions), num_samples).flatten(0, 1), shown)
+        density, rgb, mask = (part.spread(values.view(-1, num_samples, *values.shape[1:])) for values in found)
+        return density, rgb, mask
 
 
 def split_rays(lower_half: Bool[Tensor, " rays"], overlap: float, chance: Float[Tensor, " rays"]) -> BranchRays:
@@ -185,20 +207,3 @@ def split_rays(lower_half: Bool[Tensor, " rays"], overlap: float, chance: Float[
 
 def _along(values: Float[Tensor, "rays channels"], num_samples: int) -> Float[Tensor, "rays samples channels"]:
     return values[:, None].expand(-1, num_samples, -1)
-
-
-def _asked(
-    network: NeRFMLP,
-    place: Float[Tensor, "rays samples encoded"],
-    features: Float[Tensor, "part samples channels"],
-    told: Float[Tensor, "rays conditions"],
-    directions: Float[Tensor, "rays towards"],
-    part: RayPart,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Evaluate a network on some of the rays; the others get zeros."""
-    num_samples = place.shape[1]
-    told_along = _along(part.take(told).to(place.dtype), num_samples)
-    known = torch.cat([part.take(place), features.to(place.dtype), told_along], dim=2)
-    found = network(known.flatten(0, 1), _along(part.take(directions), num_samples).flatten(0, 1))
-    density, rgb, mask = (part.spread(values.view(-1, num_samples, *values.shape[1:])) for values in found)
-    return density, rgb, mask

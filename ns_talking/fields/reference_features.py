@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -19,6 +19,8 @@ from ns_talking.modules.aggregation import (
     MeanAggregation,
     SlotAggregation,
 )
+from ns_talking.modules.colour_blend import OUTPUT_DIM as COLOUR_DIM
+from ns_talking.modules.colour_blend import ColourBlend
 from ns_talking.modules.reference_encoder import ReferenceEncoderConfig
 from ns_talking.modules.warper import WarperConfig, unmoved
 
@@ -27,6 +29,8 @@ from ns_talking.modules.warper import WarperConfig, unmoved
 class SeenReferences:
     """Reference pictures as a field looks them up."""
 
+    images: Float[Tensor, "references 3 height width"]
+    """The pictures, in [0, 1]."""
     features: Float[Tensor, "references channels rows columns"]
     """Encoded pictures."""
     camera_to_world: Float[Tensor, "references 3 4"]
@@ -67,6 +71,9 @@ class ReferenceFeaturesConfig(InstantiateConfig):
     """Whether the field that is not told the sound looks points up for itself, as if the mean of the references' sounds
     were heard in every frame. Our addition; otherwise it sees what the sound chose and moved for the other field, as
     the paper has it, and changes with the sound."""
+    colours: bool = False
+    """Whether points are given the colours that the pictures show there, blended, and how far these differ: fields then
+    correct the blend instead of painting from nothing. Our addition, after IBRNet."""
     position_degree: int = 10
     """Octaves that encode points."""
     direction_degree: int = 4
@@ -110,11 +117,12 @@ class ReferenceFeatures(nn.Module):
             self.aggregation = SlotAggregation(feature_dim, self.position_dim)
         else:
             self.aggregation = MeanAggregation(feature_dim)
+        self.colour_blend = ColourBlend(feature_dim) if config.colours else None
 
     @property
     def output_dim(self) -> int:
-        """Channels of the blended feature."""
-        return self.aggregation.output_dim
+        """Channels of the blended feature; the last three are the blended colour where the pictures' are asked for."""
+        return self.aggregation.output_dim + (COLOUR_DIM if self.colour_blend is not None else 0)
 
     def forward(
         self,
@@ -139,13 +147,13 @@ class ReferenceFeatures(nn.Module):
         config, width_px = self.config, float(seen.size_px[0])
         place = frequency_encoding(points, config.position_degree)
         pixels = project(points, seen)
+        towards = F.normalize(points[:, None] - seen.camera_to_world[:, :, 3], dim=2)
         if self.warper is None:
             offsets = unmoved(len(points), len(seen.codes), points)
         elif self.warper.sees == "feature":
             straight = look_up(pixels, seen)
             offsets = self.warper.by_feature(place, code, frame_row, straight, width_px)
         else:
-            towards = F.normalize(points[:, None] - seen.camera_to_world[:, :, 3], dim=2)
             octaves = config.direction_degree
             of_references = frequency_encoding(towards.flatten(0, 1), octaves).unflatten(0, towards.shape[:2])
             offsets = self.warper.by_audio(
@@ -160,7 +168,13 @@ class ReferenceFeatures(nn.Module):
         pixels = pixels + offsets
         shares = pixels / pixels.new_tensor(seen.size_px) * 2 - 1
         features = look_up(pixels, seen)
-        return self.aggregation(features, shares, place, code, frame_row, seen.codes), offsets
+        blended = self.aggregation(features, shares, place, code, frame_row, seen.codes)
+        if self.colour_blend is not None:
+            facing = (towards * directions[:, None]).sum(dim=2)
+            heard = self.aggregation.frame_weights(code, seen.codes)[frame_row]
+            colours = look_up(pixels, replace(seen, features=seen.images))
+            blended = torch.cat([blended, self.colour_blend(features, colours, facing, heard)], dim=1)
+        return blended, offsets
 
 
 def project(points: Float[Tensor, "samples 3"], seen: SeenReferences) -> Float[Tensor, "samples references 2"]:

@@ -130,6 +130,7 @@ class FewShotModel(PortraitModel):
         config, code_dim = self.config, self.audio_code.code_dim
         self.look_up: ReferenceFeatures = config.look_up.setup(code_dim=code_dim)
         known = {"code_dim": code_dim, "feature_dim": self.look_up.output_dim, "num_controls": int(config.use_blink)}
+        known["corrects"] = config.look_up.colours
         self.coarse: Branches = config.branches.setup(**known)
         self.fine: Branches = config.branches.setup(**known)
         self.hull: OccupancyGrid = config.occupancy.setup(bounds=self.scene_box.aabb)
@@ -305,8 +306,10 @@ class FewShotModel(PortraitModel):
 
     def _seen(self, images: Tensor, cameras: Tensor, lens: Tensor, audio: Tensor) -> SeenReferences:
         frames = torch.zeros(len(audio), dtype=torch.long, device=audio.device)
+        colours = images.float() / 255
         return SeenReferences(
-            features=self.look_up.encoder(images.float() / 255, cameras).float(),
+            images=colours,
+            features=self.look_up.encoder(colours, cameras).float(),
             camera_to_world=cameras,
             lens=lens,
             size_px=(images.shape[3], images.shape[2]),

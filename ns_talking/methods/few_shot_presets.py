@@ -114,6 +114,7 @@ def small(model: ModelConfig) -> ModelConfig:
         warper=WarperConfig(width=32, narrow=16),
         token_dim=32,
         soundless=model.branches.two,
+        colours=True,
         position_degree=6,
         direction_degree=2,
     )

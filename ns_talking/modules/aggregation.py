@@ -38,6 +38,12 @@ class Aggregation(nn.Module, ABC):
             reference_codes: Audio code of each reference.
         """
 
+    def frame_weights(
+        self, code: Float[Tensor, "frames code"], reference_codes: Float[Tensor, "references code"]
+    ) -> Float[Tensor, "frames references"]:
+        """Tell how much each reference counts in a frame by what is heard; alike, unless an aggregation listens."""
+        return code.new_full((len(code), len(reference_codes)), 1 / len(reference_codes))
+
 
 class MeanAggregation(Aggregation):
     """The mean over references: the least there is."""

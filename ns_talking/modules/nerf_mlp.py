@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 _SHIFT = 1.0
 """Subtracted before the softplus, so that an untrained field is thin."""
+_DARKEST = 0.01
+"""Colours that are corrected stay this far from black and full, where a correction would have no slope."""
 
 
 @dataclass
@@ -63,14 +65,25 @@ class NeRFMLP(nn.Module):
         self.colour = nn.Sequential(*layers, nn.Linear(colours[-1], 3))
 
     def forward(
-        self, inputs: Float[Tensor, "samples channels"], directions: Float[Tensor, "samples encoded"]
+        self,
+        inputs: Float[Tensor, "samples channels"],
+        directions: Float[Tensor, "samples encoded"],
+        shown: Float[Tensor, "samples 3"] | None = None,
     ) -> tuple[Float[Tensor, " samples"], Float[Tensor, "samples 3"], Float[Tensor, " samples"]]:
-        """Give density per world unit, colour in [0, 1] and mask in [0, 1]."""
+        """Give density per world unit, colour in [0, 1] and mask in [0, 1].
+
+        Args:
+            inputs: Encoded points and what is known of them.
+            directions: Encoded viewing directions.
+            shown: Colours in [0, 1] that are corrected; None paints from nothing.
+        """
         hidden = inputs
         for layer, linear in enumerate(self.trunk):
             if layer == self._again:
                 hidden = torch.cat([hidden, inputs], dim=1)
             hidden = linear(hidden).relu()
         density = F.softplus(self.density(hidden)[:, 0].float() - _SHIFT)
-        colour = self.colour(torch.cat([hidden, directions], dim=1)).float().sigmoid()
-        return density, colour, self.mask(hidden)[:, 0].float().sigmoid()
+        colour = self.colour(torch.cat([hidden, directions], dim=1)).float()
+        if shown is not None:
+            colour = colour + torch.logit(shown.float(), eps=_DARKEST)
+        return density, colour.sigmoid(), self.mask(hidden)[:, 0].float().sigmoid()

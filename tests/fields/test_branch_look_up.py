@@ -17,8 +17,9 @@ def references(look_up: ReferenceFeatures) -> SeenReferences:
     facing = torch.tensor([[1.0, 0.0, 0.0, 0.1], [0.0, 0.0, -1.0, -3.0], [0.0, 1.0, 0.0, 0.2]])
     cameras = torch.stack([facing, facing + torch.tensor([0.0, 0.0, 0.0, 0.2])])
     lens = torch.tensor([40.0, 40.0, SIZE / 2, SIZE / 2])
-    features = look_up.encoder(torch.rand(2, 3, SIZE, SIZE), cameras)
-    return SeenReferences(features, cameras, lens, (SIZE, SIZE), torch.randn(2, CODE))
+    images = torch.rand(2, 3, SIZE, SIZE)
+    features = look_up.encoder(images, cameras)
+    return SeenReferences(images, features, cameras, lens, (SIZE, SIZE), torch.randn(2, CODE))
 
 
 def made(drawn: BranchRays, apart: bool) -> tuple[BranchLookUp, Tensor, Tensor]:

@@ -12,7 +12,7 @@ from ns_talking.modules.nerf_mlp import NeRFMLPConfig
 RAYS, SAMPLES, CODE, FEATURE = 70, 3, 5, 4
 
 
-def branches(**options: bool) -> Branches:
+def branches(corrects: bool = False, **options: bool) -> Branches:
     torch.manual_seed(0)
     config = BranchesConfig(
         network=NeRFMLPConfig(width=16, depth=4, colour_width=8, colour_depth=1),
@@ -20,7 +20,7 @@ def branches(**options: bool) -> Branches:
         direction_degree=1,
         **options,
     )
-    return Branches(config, CODE, FEATURE, num_controls=1)
+    return Branches(config, CODE, FEATURE, num_controls=1, corrects=corrects)
 
 
 def given(seed: int = 0) -> list[Any]:  # Any: tensors, and one pair of them.
@@ -93,3 +93,27 @@ def test_where_there_is_one_field_it_alone_draws() -> None:
     assert field.independent is None
     assert bool((drawn.density > 0).all())
     assert drawn.own_density.shape == (RAYS, SAMPLES, 1)
+
+
+def test_colours_that_are_corrected_are_a_start_of_their_own_in_each_field() -> None:
+    field, values = branches(corrects=True), given()
+    for network in (field.aware, field.independent):
+        assert network is not None
+        last = network.colour[-1]
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
+    of_aware, of_independent = (torch.full((RAYS, SAMPLES, FEATURE), colour) for colour in (0.2, 0.7))
+    values[2] = of_aware, of_independent
+    found = field(*values, BranchRays.all_of_both(values[0]))
+    expected = (0.2 * found.follows + 0.7 * (1 - found.follows))[..., None].expand(-1, -1, 3)
+    torch.testing.assert_close(found.rgb, expected)
+
+
+def test_black_and_white_can_be_corrected_too() -> None:
+    field, values = branches(corrects=True, two=False), given()
+    for colour in (0.0, 1.0):
+        values[2] = (torch.full((RAYS, SAMPLES, FEATURE), colour), values[2][1])
+        field.zero_grad()
+        field(*values, BranchRays.all_of_both(values[0])).rgb.sum().backward()
+        slope = field.aware.colour[-1].bias.grad
+        assert slope is not None and bool(slope.isfinite().all()) and float(slope.abs().min()) > 0.1

@@ -33,8 +33,15 @@ def poses(number: int = 2) -> torch.Tensor:
 
 
 def seen(features: torch.Tensor, code_dim: int = 5) -> SeenReferences:
-    lens = torch.tensor([40.0, 40.0, SIZE / 2, SIZE / 2])
-    return SeenReferences(features, poses(len(features)), lens, (SIZE, SIZE), torch.randn(len(features), code_dim))
+    number = len(features)
+    return SeenReferences(
+        images=torch.rand(number, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)),
+        features=features,
+        camera_to_world=poses(number),
+        lens=torch.tensor([40.0, 40.0, SIZE / 2, SIZE / 2]),
+        size_px=(SIZE, SIZE),
+        codes=torch.randn(number, code_dim),
+    )
 
 
 def test_a_point_on_the_ray_of_a_pixel_is_projected_to_the_middle_of_that_pixel() -> None:
@@ -129,3 +136,25 @@ def test_offsets_learn_to_follow_the_sound_from_gradients_as_small_as_those_of_a
 def test_a_stride_keeps_places_where_they_are() -> None:
     encoder = ReferenceEncoderConfig(width=4, feature_dim=6, feature_stride=2).setup()
     assert encoder(torch.rand(2, 3, SIZE, SIZE), poses()).shape == (2, 6, SIZE // 2, SIZE // 2)
+
+
+def test_colours_are_those_of_the_pictures_where_a_point_is_seen() -> None:
+    """Full resolution, though the features have half of it."""
+    config = ReferenceFeaturesConfig(
+        encoder=ReferenceEncoderConfig(width=4, feature_dim=6, feature_stride=2),
+        warp_by="none",
+        aggregation="mean",
+        position_degree=2,
+        colours=True,
+    )
+    look = ReferenceFeatures(config, code_dim=5)
+    references = seen(torch.zeros(1, 6, SIZE // 2, SIZE // 2))
+    camera = Cameras(references.camera_to_world, 40.0, 40.0, SIZE / 2, SIZE / 2, SIZE, SIZE)
+    rays = camera_rays(camera, torch.device("cpu"))
+    points = rays.origins + 2.7 * rays.directions
+    row = torch.zeros(len(points), dtype=torch.long)
+    found, _ = look(points, rays.directions, torch.zeros(1, 5), row, references)
+    assert found.shape[1] == look.output_dim == 6 + 6
+    expected = references.images[0].permute(1, 2, 0).reshape(-1, 3)
+    torch.testing.assert_close(found[:, -3:], expected, atol=2e-3, rtol=0)
+    assert float(found[:, -6:-3].detach().max()) < 2e-3

@@ -99,6 +99,34 @@ def test_a_config_from_before_a_field_looked_up_for_itself_lets_it_see_what_the_
     assert earlier.look_up.soundless is False
 
 
+def test_a_config_from_before_fields_corrected_the_colours_of_the_pictures_lets_them_paint() -> None:
+    text = yaml.dump(small(AENeRFModelConfig()))
+    assert "  colours: true\n" in text
+    earlier = yaml.load(text.replace("  colours: true\n", ""), Loader=yaml.Loader)
+    assert earlier.look_up.colours is False
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_portraits_are_drawn_with_the_colours_of_the_pictures_and_without(
+    make_pipeline: MakePipeline, colours: bool
+) -> None:
+    pipeline = make_pipeline("val", look_up=replace(small(AENeRFModelConfig()).look_up, colours=colours))
+    stir(pipeline)
+    before = picture(pipeline)
+    model = model_of(pipeline)
+    for field in (model.coarse, model.fine):
+        for network in (field.aware, field.independent):
+            assert network is not None
+            torch.nn.init.zeros_(network.colour[-1].weight)
+            torch.nn.init.zeros_(network.colour[-1].bias)
+    model.train()
+    flat = picture(pipeline)
+    assert bool(before.isfinite().all())
+    # Without a correction, painting from nothing is grey, and what the pictures show is not.
+    seen = flat[flat.sum(dim=2) > 0.3]
+    assert (float(seen.std(dim=1).mean()) > 1e-2) == colours
+
+
 @pytest.mark.parametrize("soundless", [True, False])
 def test_the_field_that_is_not_told_the_sound_changes_with_it_where_it_looks_up_what_the_other_does(
     make_pipeline: MakePipeline, soundless: bool
