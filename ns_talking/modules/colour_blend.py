@@ -17,7 +17,7 @@ class ColourBlend(nn.Module):
     the mean of the references, and from what is heard.
 
     Source:
-        Our addition to AE-NeRF and DFRF, after IBRNet (Wang et al., CVPR 2021, section 3.2 to 3.3), which blends
+        Our addition to AE-NeRF and DFRF, after IBRNet (Wang et al., CVPR 2021, section 3.2), which blends
         colours of its source views. Differs from it: the blend is a start that the field's colour corrects.
 
     Args:

@@ -57,8 +57,8 @@ def make_pipeline(tiny_portrait: Path, tiny_people: Path, method: str) -> Callab
         several = isinstance(config.datamanager.dataparser, IdentitiesDataParserConfig)
         config.datamanager.data = tiny_people if several else tiny_portrait
         config.datamanager.working_size = None
-        config.datamanager.train_num_rays_per_batch = 256
-        config.datamanager.torso_num_rays_per_batch = 256
+        config.datamanager.train_num_rays_per_batch = 128
+        config.datamanager.torso_num_rays_per_batch = 128
         config.datamanager.frames_per_batch = 4
         config.datamanager.seed = 0
         options = {"occupancy": OccupancyGridConfig(resolution=16, update_interval=4), **model}
