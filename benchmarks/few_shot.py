@@ -10,7 +10,7 @@ sound chose for the other, `both-fields` sends every ray through both fields (an
 What is complete is kept; the records lie in FOLDER, one per arm and seed, with what follows the sound in them: how far
 another sound changes the picture inside and outside the lower half of the face, with both fields and with the one alone
 that is not told the sound, and how the attention's weights correlate with the likeness of sounds and of lips. `--take
-FILE` puts all records of FOLDER and what they say of each arm into one file.
+FILE` puts all records of FOLDER, what they say of each arm, and what filmed frames alone reach into one file.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class FewShot:
                 print(path.stem, json.dumps({name: value for name, value in record.items() if name in _SUMMARY}))
         if self.take is not None:
             records = [json.loads(path.read_text()) for path in sorted(self.output.glob("*_seed*.json"))]
-            self.take.write_text(json.dumps({"arms": summary(records), "runs": records}, indent=2) + "\n")
+            filmed = filmed_frames(self._pipeline("scratch", 42), self.num_frames)
+            taken = {"filmed": filmed, "arms": summary(records), "runs": records}
+            self.take.write_text(json.dumps(taken, indent=2) + "\n")
 
     def _run(self, arm: str, seed: int) -> Record:
         torch.manual_seed(seed)
@@ -247,6 +249,28 @@ def quality(pipeline: PortraitPipeline, num_frames: int, sheet: Path) -> Record:
                 values.setdefault(name, []).append(float(value))
     write_image(sheet, (torch.cat(shown, dim=1).clamp(0, 1) * 255).round().byte().numpy()[..., ::-1])
     return {name: float(np.mean(found)) for name, found in values.items()}
+
+
+def filmed_frames(pipeline: PortraitPipeline, num_frames: int) -> Record:
+    """Compare held-out frames with the mean of the training frames, and with the one whose head pose is nearest."""
+    train, test = pipeline.datamanager.train_dataset, pipeline.datamanager.eval_dataset
+    images = torch.from_numpy(np.stack([train.frame(row).image for row in range(len(train))])).float() / 255
+    poses = train.cameras.camera_to_worlds
+    rows = rows_of(test, num_frames)
+    values: Record = {"mean": {"psnr_head": [], "psnr_mouth": []}, "nearest": {"psnr_head": [], "psnr_mouth": []}}
+    for row in rows:
+        target = test[row]["image"]
+        head = torch.from_numpy(np.isin(test.frame(row).parsing, HEAD_REGIONS))
+        boxes = face_boxes(test.portrait, [test.frames[row].index], test.width, test.height)
+        x0, y0, x1, y1 = boxes.mouth[0]
+        nearest = int((poses - test.cameras.camera_to_worlds[row]).square().sum(dim=(1, 2)).argmin())
+        for name, shown in (("mean", images.mean(dim=0)), ("nearest", images[nearest])):
+            values[name]["psnr_head"].append(psnr(shown, target, head))
+            values[name]["psnr_mouth"].append(psnr(shown[y0:y1, x0:x1], target[y0:y1, x0:x1]))
+    return {
+        name: {figure: float(np.mean([float(value) for value in found])) for figure, found in figures.items()}
+        for name, figures in values.items()
+    }
 
 
 @torch.no_grad()

@@ -105,8 +105,8 @@ def new_person_config(method: str, model: FewShotModelConfig) -> PortraitTrainer
 def small(model: ModelConfig) -> ModelConfig:
     """Suit a model to 128 px and a thousand steps: smaller networks, fewer samples, feature maps of half the size.
 
-    Two things are ours. Fields correct the colours that the references show: networks as small as these learn to paint a
-    face in more steps than there are. Where there are two fields, the one that is not told the sound looks references
+    Two things are ours. Fields correct the colours that the references show: networks as small as these learn to paint
+    a face in more steps than there are. Where there are two fields, the one that is not told the sound looks references
     up without it: another sound then changes the rest of the head less.
     """
     look_up: ReferenceFeaturesConfig = replace(
