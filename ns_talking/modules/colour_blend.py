@@ -50,13 +50,14 @@ class ColourBlend(nn.Module):
             Standard deviation of each colour over the references, and the blended colour.
         """
         number = colours.shape[1]
-        beside = [features - features.mean(dim=1, keepdim=True), colours - colours.mean(dim=1, keepdim=True)]
+        apart = colours - colours.mean(dim=1, keepdim=True)
         # Cameras of one clip see a point from nearly the same side: differences of cosines are tiny.
         angles = 1 - facing.clamp(-1, 1)
         nearer = (angles.mean(dim=1, keepdim=True) - angles) / (angles.mean(dim=1, keepdim=True) + 1e-4)
-        told = torch.cat([*beside, nearer[..., None], (heard * number - 1)[..., None]], dim=2)
+        beside = features - features.mean(dim=1, keepdim=True)
+        told = torch.cat([beside, apart, nearer[..., None], (heard * number - 1)[..., None]], dim=2)
         weights = self.score(self.hidden(told).relu()).softmax(dim=1)
         blended = (weights * colours).sum(dim=1)
         # A square root has no slope at zero, where all references agree.
-        spread = (colours.var(dim=1, correction=0) + 1e-6).sqrt()
+        spread = (apart.square().mean(dim=1) + 1e-6).sqrt()
         return torch.cat([spread, blended], dim=1)
