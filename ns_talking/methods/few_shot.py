@@ -186,11 +186,8 @@ class FewShotModel(PortraitModel):
             return {}
         kind, target = self.config.colour_loss, batch["image"]
         coarse, fine = (losses.colour_error(outputs[name], target, kind) for name in ("coarse_rgb", "rgb"))
-        result = {
-            "rgb": fine.mean(),
-            "coarse": coarse.mean(),
-            "offset": self.config.offset_weight * outputs["offset_px"],
-        }
+        offset = self.config.offset_weight * outputs["offset_px"]
+        result = {"rgb": fine.mean(), "coarse": coarse.mean(), "offset": offset}
         if self.config.branches.two:
             error = losses.region_masks(outputs["masks"], outputs["mask_accumulation"], batch["lower_half"])
             result["masks"] = self.config.mask_weight * error
@@ -234,6 +231,11 @@ class FewShotModel(PortraitModel):
                 f"The base {config} listens to the audio features {theirs!r}, this dataset has "
                 f"{self.audio_code.identity!r}. Choose the base's with --pipeline.model.audio-features NAME, or train "
                 "a base on these."
+            )
+        if (corrects := "look_up.colour_blend.score.weight" in base) != self.config.look_up.colours:
+            raise ValueError(
+                f"The base {config} {'corrects' if corrects else 'does not correct'} the colours of pictures. Train "
+                f"the new person with --pipeline.model.look-up.colours {corrects}, or the base again."
             )
         own = (*_OWN, "look_up.warper.") if self.config.reinit_warper else _OWN
         count = start_from(self, base, own)

@@ -269,6 +269,10 @@ def test_a_base_that_does_not_fit_is_refused_with_a_reason(make_pipeline: MakePi
         ValueError, match=r"The base does not fit: .* Both need the same options under --pipeline.model"
     ):
         make_pipeline("val", base=config)
+    painted = make_pipeline("val", look_up=replace(small(AENeRFModelConfig()).look_up, colours=False))
+    config = saved(painted, tmp_path / "painted")
+    with pytest.raises(ValueError, match=r"does not correct the colours .* --pipeline.model.look-up.colours False, or"):
+        make_pipeline("val", base=config)
     other = make_pipeline("val")
     other.portrait_model.audio_code.identity = "hubert of someone"
     config = saved(other, tmp_path / "other")
