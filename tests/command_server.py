@@ -7,12 +7,15 @@ negative number of the signal that ended it. With "kill_after_s" the command is 
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
 import signal
 import sys
 import time
+
+_LARGE = ("nerfstudio.configs.method_configs", "nerfstudio.utils.eval_utils", "numba", "av")
 
 
 def run(request: dict) -> int:
@@ -68,9 +71,8 @@ def main() -> None:
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
-    import av  # noqa: F401
-    import numba  # noqa: F401
-
+    for name in _LARGE:
+        importlib.import_module(name)
     for line in requests:
         request = json.loads(line)
         child = os.fork()
