@@ -14,15 +14,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 _LARGE = ("nerfstudio.configs.method_configs", "nerfstudio.utils.eval_utils", "numba", "av")
 
 
 def run(request: dict) -> int:
     """Do in this process what the script in `bin/` does in its own."""
-    log = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
     os.environ.update(request["variables"])
     os.chdir(request["cwd"])
     sys.argv = [request["script"], *request["arguments"]]
@@ -66,22 +64,30 @@ def resident_mib(process: int) -> float:
         return 0.0
 
 
-def main() -> None:
-    """Serve until standard input ends."""
+def serve(prepare: Callable[[], None], run: Callable[[dict], int]) -> None:
+    """Prepare, then run each request in a fork that prints to its "output", until standard input ends."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
-    for name in _LARGE:
-        importlib.import_module(name)
+    prepare()
     for line in requests:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
+            log = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
             os._exit(run(request))
         status = watched(child, request)
         answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
 
 
+def import_large_packages() -> None:
+    """Import what commands take longest to import."""
+    for name in _LARGE:
+        importlib.import_module(name)
+
+
 if __name__ == "__main__":
-    main()
+    serve(import_large_packages, run)

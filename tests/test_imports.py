@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -162,14 +163,11 @@ PREAMBLE = """
         sys.meta_path.insert(0, Broken(names, error))
 """
 
-# Each request is a line; the answer is the exit status of the fork that ran its program.
 SERVE = """
-    import json, traceback
+    import traceback
+    from command_server import serve
 
     def execute(request):
-        log = os.open(request["output"], os.O_WRONLY | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
         sys.argv = ["-c", *request["arguments"]]
         try:
             exec(request["program"], globals())
@@ -180,13 +178,7 @@ SERVE = """
         finally:
             sys.stdout.flush()
 
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os._exit(execute(json.loads(line)))
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n")
-        answers.flush()
+    serve(lambda: None, execute)
 """
 
 
@@ -207,6 +199,7 @@ def run(program: str, *arguments: str) -> str:
 def _interpreter() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(SERVE)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(PACKAGE.parent)])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -7,6 +7,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from nerfstudio.cameras.cameras import Cameras
 from portraits import write_tiny_portrait
 
 from ns_talking.methods.er_nerf import ERNeRFModelConfig, er_nerf
@@ -35,6 +36,23 @@ def test_every_finding_says_what_to_do(pipeline: PortraitPipeline) -> None:
         names.append(verdict.name)
         assert (verdict.level == "pass") == (verdict.advice == "")
     assert names == ["parameters", "occupancy", "head", "audio attention", "mouth follows sound"]
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(96, 32), (16, 16)])
+def test_pictures_are_no_larger_than_the_training_frames(
+    pipeline: PortraitPipeline, monkeypatch: pytest.MonkeyPatch, size: int, wanted: int
+) -> None:
+    model = pipeline.portrait_model
+    seen: list[tuple[int, int]] = []
+    render = model.get_outputs_for_camera
+
+    def noted(camera: Cameras) -> dict[str, torch.Tensor]:
+        seen.append((int(camera.width), int(camera.height)))
+        return render(camera)
+
+    monkeypatch.setattr(model, "get_outputs_for_camera", noted)
+    health.picture(pipeline, size)
+    assert seen == [(wanted, wanted)]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
