@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from timing import ROOT, Case
 from torch import Tensor
+from yardstick import looped_encoding
 
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
@@ -33,41 +34,16 @@ from cases import (  # pyright: ignore[reportMissingImports] - the tests are not
 
 from ns_talking.kernels.composite_rays import composite_rays
 from ns_talking.kernels.dispatch import Op
-from ns_talking.kernels.grid_geometry import PRIMES, GridGeometry
+from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.linear import linear
 from ns_talking.kernels.march_rays import march_rays
 from ns_talking.kernels.tcnn.library import library
-from ns_talking.kernels.triplane_encoding import PLANES, triplane_encoding
+from ns_talking.kernels.triplane_encoding import triplane_encoding
 from ns_talking.utils.halves import in_halves, share_threads
 
 Encoder = Callable[[Tensor, Tensor, GridGeometry], Tensor]
 
 GPU_POINTS = (1 << 16, 1 << 20, 1 << 22)
-
-
-def looped_encoding(points: Tensor, tables: Tensor, geometry: GridGeometry, lookup: str = "index") -> Tensor:
-    """Tri-plane encoding as one writes it first: loops over planes, levels and corners."""
-    features = []
-    for axes, table in zip(PLANES, tables, strict=True):
-        for level in range(geometry.num_levels):
-            position = points[:, list(axes)] * geometry.scales[level] + 0.5
-            cell = position.floor()
-            fraction, cell = position - cell, cell.long()
-            feature = points.new_zeros(len(points), geometry.features_per_level)
-            for x in (0, 1):
-                for y in (0, 1):
-                    if geometry.hashed[level]:
-                        row = (cell[:, 0] + x) * PRIMES[0] ^ (cell[:, 1] + y) * PRIMES[1] & 0xFFFFFFFF
-                    else:
-                        row = cell[:, 0] + x + (cell[:, 1] + y) * geometry.strides[level][1]
-                    row = row % geometry.level_entries[level] + geometry.offsets[level]
-                    weight = (fraction[:, 0] if x else 1 - fraction[:, 0]) * (
-                        fraction[:, 1] if y else 1 - fraction[:, 1]
-                    )
-                    value = table[row] if lookup == "index" else F.embedding(row, table)
-                    feature = feature + weight[:, None] * value
-            features.append(feature)
-    return torch.cat(features, dim=1)
 
 
 def embedded_encoding(points: Tensor, tables: Tensor, geometry: GridGeometry) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 import tyro
 from results_table import inserted
 from timing import FORMAT, RESULTS, ROOT
+from yardstick import on_reference
 
 MARKS = "<!-- performance: python benchmarks/performance_table.py --write -->", "<!-- end of performance -->"
 UNMEASURED = "No record yet: `make bench` makes one of this machine."
@@ -52,7 +53,11 @@ def performance(files: list[Path]) -> str:
 
 
 def table(record: dict[str, Any]) -> str:
-    """Make the table of one device: medians, and how much faster each way is than the first of its case."""
+    """Make the table of one device: medians, and how much faster each way is than the first of its case.
+
+    Where the yardstick was measured beside them, a column says what the machine of the targets would need.
+    """
+    compared = any("yardstick_ms" in case for case in record["cases"])
     load = max(case["load"] for case in record["cases"])
     versions = ", ".join(f"{name} {record[name]}" for name in ("torch", "triton", "numba") if record[name])
     threads = "thread" if record["threads"] == 1 else "threads"
@@ -61,15 +66,19 @@ def table(record: dict[str, Any]) -> str:
         f"**{record['device']}**, {record['threads']} {threads}{clock}, {versions}, commit {record['commit']}; load of "
         f"the machine up to {load:g}.",
         "",
-        "| what | how | median (20 to 80 %), ms | gain |",
-        "| --- | --- | --- | --- |",
+        f"| what | how | median (20 to 80 %), ms | gain |{' on the machine of the targets, ms |' if compared else ''}",
+        f"| --- | --- | --- | --- |{' --- |' if compared else ''}",
     ]
     for case in record["cases"]:
         first = next(iter(case["sides"].values()))["median_ms"]
         for index, (side, row) in enumerate(case["sides"].items()):
             spread = f"{_short(row['median_ms'])} ({_short(row['p20_ms'])} to {_short(row['p80_ms'])})"
             gain = "1" if index == 0 else _short(first / row["median_ms"])
-            lines.append(f"| {case['case'] if index == 0 else ''} | {side} | {spread} | {gain} |")
+            cells = [case["case"] if index == 0 else "", side, spread, gain]
+            if compared:
+                measured = "yardstick_ms" in case
+                cells.append(_short(on_reference(row["median_ms"], case["yardstick_ms"])) if measured else "-")
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

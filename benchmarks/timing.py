@@ -1,7 +1,8 @@
 """Time ways of doing the same thing beside each other, and write down on what and how.
 
-All sides of a case run in turn in one process, so that their ratios survive a busy machine; seconds do not. A case
-whose sides do not agree gets no number.
+All sides of a case run in turn in one process, so that their ratios survive a busy machine; seconds do not. On a CPU
+the yardstick runs in turn with them, so that targets in milliseconds become ratios as well. A case whose sides do not
+agree gets no number.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from yardstick import Yardstick, on_reference
 
 from ns_talking.utils.heap import keep_what_a_step_frees
 from ns_talking.utils.source import commit
@@ -71,11 +73,16 @@ def run(makers: Iterable[Callable[[], Case]], options: argparse.Namespace) -> No
         case = make()
         check(case)
         load = os.getloadavg()[0]
-        sides = measure(case, options.repeats, CLOCKS[options.clock], options.device)
+        clock = CLOCKS[options.clock]
+        yardstick = Yardstick(options.threads, clock) if options.device == "cpu" else None
+        sides, yardstick_ms = measure(case, options.repeats, clock, options.device, yardstick)
         slowest = max(row["median_ms"] for row in sides.values())
         print(case.name)
         for side, row in sides.items():
-            print(f"  {side:42} {row['median_ms']:9.2f} ms  {slowest / row['median_ms']:6.2f}x the slowest")
+            there = ""
+            if yardstick_ms is not None:
+                there = f"  {on_reference(row['median_ms'], yardstick_ms):8.2f} ms on the machine of the targets"
+            print(f"  {side:42} {row['median_ms']:9.2f} ms  {slowest / row['median_ms']:6.2f}x the slowest{there}")
         rows.append(
             {
                 "case": case.name,
@@ -83,6 +90,7 @@ def run(makers: Iterable[Callable[[], Case]], options: argparse.Namespace) -> No
                 "dtype": case.dtype,
                 "repeats": options.repeats,
                 "load": round(load, 2),
+                **({} if yardstick_ms is None else {"yardstick_ms": yardstick_ms}),
                 "sides": sides,
             }
         )
@@ -108,10 +116,15 @@ def check(case: Case) -> None:
                 )
 
 
-def measure(case: Case, repeats: int, clock: Callable[[], float], device: str) -> dict[str, dict[str, float]]:
-    """Milliseconds of every side, interleaved; work on a GPU is waited for."""
+def measure(
+    case: Case, repeats: int, clock: Callable[[], float], device: str, yardstick: Yardstick | None
+) -> tuple[dict[str, dict[str, float]], float | None]:
+    """Milliseconds of every side and of the yardstick, interleaved; work on a GPU is waited for."""
     seconds: dict[str, list[float]] = {side: [] for side in case.sides}
+    looks: list[float] = []
     for _ in range(repeats):
+        if yardstick is not None:
+            looks.append(yardstick.look())
         for side, work in case.sides.items():
             _finish(device)
             start = clock()
@@ -122,7 +135,7 @@ def measure(case: Case, repeats: int, clock: Callable[[], float], device: str) -
     for side, values in seconds.items():
         cuts = statistics.quantiles(values, n=5) if len(values) > 1 else [values[0]] * 4
         rows[side] = {"median_ms": 1e3 * statistics.median(values), "p20_ms": 1e3 * cuts[0], "p80_ms": 1e3 * cuts[3]}
-    return rows
+    return rows, statistics.median(looks) if looks else None
 
 
 def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> Path:
