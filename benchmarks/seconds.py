@@ -19,6 +19,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import timing
@@ -104,7 +105,7 @@ class Seconds:
     command: Annotated[tuple[str, ...], tyro.conf.Positional]
     """The command, after `--`."""
     name: str | None = None
-    """Name of the record in benchmarks/results; without one there is none."""
+    """Name of the record in benchmarks/results, where folders lose their path; without one there is none."""
     threads: int = 2
     """Threads of the yardstick: as many as the targets' machine had."""
     every_s: float = 10.0
@@ -126,7 +127,8 @@ class Seconds:
         )
         if self.name is not None:
             path = timing.RESULTS / f"seconds_{self.name}.json"
-            record = {**timing.circumstances(), "command": shlex.join(command), "load": round(load, 2), **asdict(taken)}
+            told = shlex.join(Path(part).name if Path(part).is_absolute() else part for part in command)
+            record = {**timing.circumstances(), "command": told, "load": round(load, 2), **asdict(taken)}
             path.write_text(json.dumps(record, indent=1) + "\n")
             print(f"Wrote {path.relative_to(timing.ROOT)}")
 
