@@ -74,7 +74,7 @@ def take(command: Sequence[str], yardstick: Yardstick, every_s: float, runs: int
                 os.killpg(process.pid, signal.SIGCONT)
     except BaseException:
         os.killpg(process.pid, signal.SIGCONT)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
     if process.returncode:
