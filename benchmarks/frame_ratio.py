@@ -3,7 +3,8 @@
     python benchmarks/frame_ratio.py outputs/clip/er-nerf/DATE outputs/clip/er-nerf++/DATE [--frames 40]
 
 Both draw the same held-out frames one after the other, so that a busy machine slows both alike; the ratio is the median
-over frames. Milliseconds are the processor's time, and say nothing about another machine.
+over frames. Milliseconds are the processor's time; the yardstick, looked at before each frame, says what the machine of
+the targets would need.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from yardstick import Yardstick, on_reference
 
 from ns_talking.scripts.loading import load_portrait
 
@@ -40,7 +42,9 @@ class FrameRatio:
         cameras = [pipeline.datamanager.eval_dataset.cameras for pipeline in pipelines]
         rows = torch.linspace(0, len(cameras[0]) - 1, self.frames).round().int().unique().tolist()
         taken: list[list[float]] = [[] for _ in pipelines]
+        yardstick, looks = Yardstick(self.threads, time.process_time), []
         for row in [rows[0], *rows]:  # The first frame compiles.
+            looks.append(yardstick.look())
             for pipeline, views, times in zip(pipelines, cameras, taken, strict=True):
                 started = time.process_time()
                 pipeline.portrait_model.eval().get_outputs_for_camera(views[row : row + 1])
@@ -50,7 +54,9 @@ class FrameRatio:
         taken = [times[1:] for times in taken]
         for config, times in zip(self.configs, taken, strict=True):
             ratio = statistics.median(one / base for one, base in zip(times, taken[0], strict=True))
-            print(f"{1000 * statistics.median(times):8.1f} ms  {ratio:5.2f}x the first  {config}")
+            here_ms = 1000 * statistics.median(times)
+            there_ms = on_reference(here_ms, statistics.median(looks))
+            print(f"{here_ms:8.1f} ms here  {there_ms:8.1f} ms there  {ratio:5.2f}x the first  {config}")
 
 
 if __name__ == "__main__":
