@@ -6,9 +6,10 @@
 THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
-# Tests run file by file in this many processes of one thread each; one takes 2 GB of memory. A third of their time they
-# wait, for a browser or a command, so there is one more than threads.
-PROCESSES ?= $(shell test $(THREADS) -gt 3 && echo 4 || echo $$(($(THREADS) + 1)))
+# Tests run file by file in this many processes of one thread each. A third of their time they wait, for a browser or a
+# command, so there is one more than threads, and four at most; each takes up to 3 GB of memory.
+ROOM ?= $(shell awk '/MemAvailable/ { print int($$2 / 3000000) }' /proc/meminfo 2>/dev/null || echo $(THREADS))
+PROCESSES ?= $(shell printf '%s\n' 4 $$(($(THREADS) + 1)) $(ROOM) | sort -n | awk 'NR == 1 { print ($$1 > 1 ? $$1 : 1) }')
 # Threads that wait sleep: spinning, two of them are ten times slower than one beside other work.
 export OMP_WAIT_POLICY ?= PASSIVE
 # A newer pyright is news, but not for whoever runs the tests.
