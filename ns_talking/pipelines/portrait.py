@@ -28,6 +28,7 @@ from ns_talking.driving.track import DrivingTrack, Pose, Silence, driven, num_fr
 from ns_talking.pipelines import viewer_hook
 from ns_talking.pipelines.guard import TrainingGuard
 from ns_talking.pipelines.phases import Phase, PhasesConfig
+from ns_talking.pipelines.several_processes import share_state
 from ns_talking.utils.halves import share_threads
 from ns_talking.utils.heap import (
     forget_unused_code,
@@ -85,8 +86,9 @@ class PortraitPipeline(VanillaPipeline):
         if torch.device(device).type == "cpu":
             share_one_heap()
             forget_unused_code()
-        # Nerfstudio annotates `str` and passes a device.
-        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # pyright: ignore[reportArgumentType]
+        # Nerfstudio annotates `str` and passes a device. Told of one process, it does not wrap the model.
+        super().__init__(config, device, test_mode, 1, local_rank, **kwargs)  # pyright: ignore[reportArgumentType]
+        self.world_size = self.datamanager.world_size = world_size
         self.guard: TrainingGuard | None = None
         """Looks at the losses before they reach the parameters; the trainer sets it."""
         model = self.portrait_model
@@ -117,6 +119,8 @@ class PortraitPipeline(VanillaPipeline):
         if self.device.type == "cpu":
             keep_what_a_step_frees()
         model.prepare_training(self.datamanager.train_dataset)
+        if world_size > 1:
+            share_state(model)
         give_back_memory()
         forget_unused_code()
         if read_subject(model.portrait.folder) is None:

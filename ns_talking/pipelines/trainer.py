@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 import torch
 import yaml
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from torch.cuda.amp.grad_scaler import GradScaler
 
@@ -20,6 +21,7 @@ from ns_talking.pipelines.health import early, worrying
 from ns_talking.pipelines.phases import TORSO_GROUPS
 from ns_talking.pipelines.portrait import PortraitPipeline, PortraitPipelineConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
+from ns_talking.pipelines.several_processes import SharedOptimizers
 from ns_talking.pipelines.weight_mean import WeightMean, averaged_parameters
 from ns_talking.utils.checkpoints import check_checkpoint
 from ns_talking.utils.files import absolute_path, atomic_path, write_text
@@ -118,6 +120,12 @@ class PortraitTrainer(Trainer):
         )
         self._mean.load_state_dict(self._loaded_mean)
         self.guard = self.pipeline.guard = TrainingGuard(self.base_dir, self.device)
+
+    def setup_optimizers(self) -> Optimizers:
+        """Make the optimizers; those of several processes step by the mean of their gradients."""
+        if self.world_size == 1:
+            return super().setup_optimizers()
+        return SharedOptimizers(self.config.optimizers.copy(), self.pipeline.get_param_groups())
 
     def _settle_audio_features(self) -> None:
         """Write down which features `auto` took: a dataset may hold others by the time the portrait is rendered."""
