@@ -16,11 +16,13 @@ SCRIPT = Path(__file__).parents[1] / "two_processes.py"
 def together(folder: Path, *arguments: object) -> list[dict]:
     """Run both processes, and give what each came to; they find each other by a file."""
     address = f"file://{folder / 'meeting'}"
+    # Elsewhere the name of the machine has to lead to it, which a container's need not.
+    loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     processes = [
         subprocess.Popen(
             [sys.executable, str(SCRIPT), str(rank), address, *map(str, arguments)],
             cwd=folder,
-            env=command_environment(),
+            env=command_environment() | loopback,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
