@@ -73,9 +73,10 @@ def take(command: Sequence[str], yardstick: Yardstick, every_s: float, runs: int
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGCONT)
     except BaseException:
-        os.killpg(process.pid, signal.SIGCONT)
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGCONT)
+            process.wait()
         raise
     if process.returncode:
         raise SystemExit(f"`{shlex.join(command)}` ended with status {process.returncode}: no time of it is kept.")

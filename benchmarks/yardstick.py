@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ns_talking.fields.triplane import TriplaneFieldConfig
 from ns_talking.kernels.grid_geometry import PRIMES, GridGeometry
 from ns_talking.kernels.triplane_encoding import PLANES
 
@@ -63,19 +62,11 @@ class Yardstick:
 
     def __post_init__(self) -> None:
         """Make points and tables, and run once so that the first look is like the others."""
-        field_config = TriplaneFieldConfig()
-        geometry = GridGeometry(
-            dimensions=2,
-            num_levels=field_config.num_levels,
-            features_per_level=field_config.features_per_level,
-            base_resolution=field_config.base_resolution,
-            finest_resolution=field_config.finest_resolution,
-            log2_table_size=field_config.log2_table_size,
-            kind="hash",
-        )
+        # ER-NeRF's planes, whatever the method's own become: a yardstick stays as it is.
+        geometry = GridGeometry(2, 12, 1, 64, 512, 14, "hash")
         generator = torch.Generator().manual_seed(0)
         points = torch.rand(NUM_POINTS, 3, generator=generator)
-        tables = torch.rand(3, geometry.num_entries, field_config.features_per_level, generator=generator)
+        tables = torch.rand(3, geometry.num_entries, geometry.features_per_level, generator=generator)
         tables.requires_grad_()
         grad = torch.randn(NUM_POINTS, 3 * geometry.output_dim, generator=generator)
 
