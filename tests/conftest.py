@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -53,6 +55,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no folder {folder} with clips and models; NS_TALKING_SHARED names one")
     return folder.resolve()
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports scripts of `benchmarks`, which are no part of the package; they are forgotten with the test."""
+    folder = _PACKAGE.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    yield importlib.import_module
+    # By their files: folders of tests have some of the same names.
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").parent == folder:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,13 +12,10 @@ from portraits import write_tiny_portrait
 
 from ns_talking.data.format import read_portrait
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture
-def few_shot_base(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("few_shot_base")
+def few_shot_base(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("few_shot_base")
 
 
 def test_everyone_is_seen_with_the_sound_of_the_next_one(few_shot_base: ModuleType, tmp_path: Path) -> None:

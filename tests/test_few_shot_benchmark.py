@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
-import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from collections.abc import Callable
+from types import ModuleType
 
 
-def test_a_figure_of_an_arm_is_mean_and_range_over_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    few_shot = importlib.import_module("few_shot")
+def test_a_figure_of_an_arm_is_mean_and_range_over_its_seeds(benchmark_module: Callable[[str], ModuleType]) -> None:
+    few_shot = benchmark_module("few_shot")
     records = [
         {"options": {"arm": arm, "seed": seed}, "psnr": psnr} | extra
         for arm, seed, psnr, extra in (

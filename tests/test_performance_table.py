@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +16,9 @@ OPTIONS = {"device": "cpu", "repeats": 3, "threads": 1, "clock": "wall", "no_rec
 
 
 @pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, ModuleType]]:
-    """`timing` and `performance_table`, which are no part of the package."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("timing"), importlib.import_module("performance_table")
-    for name in ("timing", "performance_table", "results_table"):
-        sys.modules.pop(name, None)
+def modules(benchmark_module: Callable[[str], ModuleType]) -> tuple[ModuleType, ModuleType]:
+    """`timing` and `performance_table`."""
+    return benchmark_module("timing"), benchmark_module("performance_table")
 
 
 def test_the_readme_shows_the_times_that_the_records_give(modules: tuple[ModuleType, ModuleType]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -16,16 +14,11 @@ import torch
 from ns_talking.kernels.grid_geometry import GridGeometry
 from ns_talking.kernels.triplane_encoding import triplane_encoding
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, ModuleType]]:
-    """`yardstick` and `seconds`, which are no part of the package."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("yardstick"), importlib.import_module("seconds")
-    for name in ("seconds", "timing", "yardstick"):
-        sys.modules.pop(name, None)
+def modules(benchmark_module: Callable[[str], ModuleType]) -> tuple[ModuleType, ModuleType]:
+    """`yardstick` and `seconds`."""
+    return benchmark_module("yardstick"), benchmark_module("seconds")
 
 
 class Steady:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -74,10 +72,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def results_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("results_table")
-    sys.modules.pop("results_table")
+def results_table(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("results_table")
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
