@@ -38,6 +38,10 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "one frame in a step": ("--pipeline.datamanager.frames-per-batch", "1"),
     "rays from anywhere": ("--pipeline.datamanager.pixel-sampler.mouth-share", "0"),
     "no lip shape": ("--pipeline.model.audio-code.use-lip-shape", "False"),
+    "an audio encoder as well": ("--pipeline.model.audio-code.use-encoder", "True"),
+    "tracked lips alone": ("--pipeline.model.audio-code.tracked-share", "1.0"),
+    "a longer mean": ("--mean-share", "0.2"),
+    "faster decoders": ("--optimizers.decoders.optimizer.lr", "4e-3"),
     "codes from the mean sound": ("--pipeline.model.audio-code.from-mean-sound", "True"),
     "charbonnier": ("--pipeline.model.colour-loss", "charbonnier"),
     "absolute": ("--pipeline.model.colour-loss", "absolute"),
@@ -172,9 +176,12 @@ def read(folder: Path) -> list[dict]:
 
 def table(records: list[dict]) -> str:
     """Set every lever beside the preset: mean differences over seeds, dataset by dataset."""
-    lines = [f"| data | iterations | lever | seeds | {' | '.join(FIGURES)} |", f"|{' --- |' * (4 + len(FIGURES))}"]
-    for data, iterations in sorted({(record["data"], record["iterations"]) for record in records}):
-        of_data = [record for record in records if (record["data"], record["iterations"]) == (data, iterations)]
+    lines = [
+        f"| data | iterations | rays | lever | seeds | {' | '.join(FIGURES)} |",
+        f"|{' --- |' * (5 + len(FIGURES))}",
+    ]
+    for trained in sorted({_trained(record) for record in records}):
+        of_data = [record for record in records if _trained(record) == trained]
         preset = {record["seed"]: record["figures"] for record in of_data if record["lever"] == PRESET}
         for lever in LEVERS:
             found = {record["seed"]: record["figures"] for record in of_data if record["lever"] == lever}
@@ -186,8 +193,13 @@ def table(records: list[dict]) -> str:
                 base = [0.0 if lever == PRESET else preset[seed][figure] for seed in seeds]
                 values = np.array([found[seed][figure] for seed in seeds]) - base
                 cells.append(f"{values.mean():.2f}" if lever == PRESET else f"{values.mean():+.2f}")
-            lines.append(f"| {data} | {iterations} | {lever} | {len(seeds)} | {' | '.join(cells)} |")
+            lines.append(f"| {' | '.join(map(str, trained))} | {lever} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _trained(record: dict) -> tuple[str, int, int]:
+    """What a record must have in common with the preset's to be set beside it."""
+    return record["data"], record["iterations"], record["rays"]
 
 
 if __name__ == "__main__":

@@ -136,14 +136,18 @@ def cpu_model() -> ERNeRFModelConfig:
     """Suit the model to 128 px and 2,500 steps.
 
     Appearance codes are left out (each would be drawn a dozen times, too rarely to be learned), as are uncertainty and
-    LPIPS; the torso's picture is no finer than the pixels; a lip shape fitted to the sound beforehand drives the
-    face from the first step on; the face's landmarks and a small weight on the spread of density make surfaces.
+    LPIPS; the torso's picture is no finer than the pixels; the face's landmarks and a small weight on the spread of
+    density make surfaces.
+
+    A lip shape fitted to the sound beforehand drives the face in place of the paper's audio encoder, which learns a
+    minute of sound by heart: with it, lips of a real clip's validation frames were off by 1.46 and 1.43 px (two seeds),
+    without it by 1.40 and 1.37 px, and they opened further (0.68 and 0.81 of the real spread, 0.75 and 0.84).
     """
     return ERNeRFModelConfig(
         use_face_surface=True,
         distortion_weight=2e-3,
         occupancy=OccupancyGridConfig(resolution=64, update_interval=32, update_parts=4),
-        audio_code=AudioCodeConfig(use_lip_shape=True, lip_emphasis=1.3),
+        audio_code=AudioCodeConfig(use_encoder=False, use_lip_shape=True, lip_emphasis=1.3),
         torso=TorsoFieldConfig(appearance_dim=0, finest_resolution=128),
         appearance_dim=0,
         use_uncertainty=False,
