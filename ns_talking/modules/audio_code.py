@@ -297,8 +297,11 @@ class AudioCode(nn.Module):
 
     def _emphasised(self, audio: Float[Tensor, "frames context channels window"]) -> Float[Tensor, "frames components"]:
         """Predict the lip shape, further from rest than it should look where the field falls short of it."""
+        assert self.lip_fit is not None
         shape = self.predict_lip_shape(audio)
-        return torch.lerp(self.rest_shape, shape, self.config.lip_emphasis) if self.knows_rest else shape
+        if not self.knows_rest:
+            return shape
+        return self.lip_fit.within_range(torch.lerp(self.rest_shape, shape, self.config.lip_emphasis))
 
     def _training_shape(self, frame: Int[Tensor, " frames"], seed: int) -> Float[Tensor, "frames components"]:
         """Draw tracked or predicted shapes of training frames, with noise; the draw is a function of the seed."""

@@ -188,6 +188,10 @@ class LipShapeFit(nn.Module):
         predicted = [self._predict_raw(self._normalised(part, int(self.lag))) for part in windows.float().split(2048)]
         return self._finish(torch.cat(predicted), use_gain)
 
+    def within_range(self, components: Float[Tensor, "frames components"]) -> Float[Tensor, "frames components"]:
+        """Bring components into the range of the tracked ones, beyond which no field has seen lips."""
+        return torch.minimum(torch.maximum(components, self.component_range[0]), self.component_range[1])
+
     def components(
         self, shapes: Float[Tensor, "frames points 2"], inner_lips: Bool[Tensor, " points"]
     ) -> Float[Tensor, "frames components"]:
@@ -302,8 +306,7 @@ class LipShapeFit(nn.Module):
     def _finish(
         self, raw: Float[Tensor, "frames components"], use_gain: bool = True
     ) -> Float[Tensor, "frames components"]:
-        raised = raw * self.gain if use_gain else raw
-        return torch.minimum(torch.maximum(raised, self.component_range[0]), self.component_range[1])
+        return self.within_range(raw * self.gain if use_gain else raw)
 
 
 def join_context(

@@ -83,7 +83,7 @@ def test_training_frames_are_driven_by_their_tracked_shapes_and_others_by_predic
     torch.testing.assert_close(encoder.train()(context, frames), encoder.lip_code(training.tracked))
 
 
-def test_emphasised_lips_move_further_from_rest_after_training_and_stay_there_at_rest() -> None:
+def test_emphasised_lips_move_further_from_rest_as_far_as_lips_were_seen_and_stay_there_at_rest() -> None:
     _, context, shapes = sound()
     plain = code(use_lip_shape=True, use_encoder=False)
     emphasised = code(use_lip_shape=True, use_encoder=False, lip_emphasis=1.5)
@@ -93,8 +93,11 @@ def test_emphasised_lips_move_further_from_rest_after_training_and_stay_there_at
     assert torch.equal(plain(context, frames), emphasised(context, frames)), "rest is not known yet"
     for encoder in (plain, emphasised):
         encoder.set_rest(context[:1], shapes[:1], inner_lips)
-    rest = plain.lip_code(plain.rest_shape)
-    torch.testing.assert_close(emphasised(context, frames) - rest, 1.5 * (plain(context, frames) - rest))
+    assert plain.lip_fit is not None
+    lowest, highest = plain.lip_fit.component_range
+    wanted = plain.rest_shape + 1.5 * (plain.predict_lip_shape(context) - plain.rest_shape)
+    assert bool((wanted < lowest).any()) and bool((wanted > highest).any())
+    torch.testing.assert_close(emphasised(context, frames), plain.lip_code(wanted.clamp(lowest, highest)))
     silent = torch.zeros(FRAMES)
     assert torch.equal(emphasised(context, frames, voice=silent), plain(context, frames, voice=silent))
     assert torch.equal(emphasised.train()(context, frames), plain.train()(context, frames))
