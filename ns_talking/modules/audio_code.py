@@ -37,7 +37,7 @@ class AudioCodeConfig(InstantiateConfig):
     """Standard deviation of the noise on the lip shape in training, in units of its first component's deviation."""
     lip_emphasis: float = 1.0
     """Factor on the way of the lips from their rest, after training: 1 asks for the shape that the sound predicts. A
-    field of few steps opens lips less far than it is told to."""
+    field of few steps opens lips less far than it is told to. No shape goes beyond what the clip showed."""
     from_mean_sound: bool = False
     """Whether the code is measured from the mean code of sounds from all over the clip, and from that of the mean lip
     shape; our design. For a network without biases the part that all codes share is one: where that switches a ReLU
