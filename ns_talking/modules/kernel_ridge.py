@@ -34,7 +34,7 @@ class KernelRidge(nn.Module):
 
     WIDTH = 0.5
     LINEAR_SHARE = 0.2
-    RIDGE = 0.5
+    RIDGE = 1.0
 
     def __init__(self, inputs: int, num_projections: int, outputs: int) -> None:
         super().__init__()

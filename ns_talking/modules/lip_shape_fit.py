@@ -57,6 +57,9 @@ class LipShapeFitConfig(InstantiateConfig):
     """Frames next to a fold that its fit does not see either, because lips and windows there overlap the fold's."""
     damping: float = 1.0
     """How far the predicted spread is raised to the tracked one: 0 not at all (least error), 1 all the way."""
+    level_apart: bool = False
+    """Whether the mean of all channels, the loudness of mel, is one more channel and is taken out of the others, so
+    that what they say does not change with the distance to the microphone."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # Any: the fields.
         """Read configs of version 0.1.0, which counted in steps of mel, a hundredth of a second each."""
@@ -100,6 +103,7 @@ class LipShapeFit(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        feature_channels += config.level_apart
         self.span = max(2, round(config.span_s * rate_hz))
         self.taper = config.taper_s * rate_hz
         self.lags = tuple(dict.fromkeys(round(lag_s * rate_hz) for lag_s in config.lags_s))
@@ -154,7 +158,7 @@ class LipShapeFit(nn.Module):
             ValueError: When too few frames have a face.
         """
         device = self.gain.device
-        windows, shapes = windows.detach().cpu().float(), shapes.detach().cpu().float()
+        windows, shapes = self._channels(windows.detach().cpu().float()), shapes.detach().cpu().float()
         found = torch.isfinite(shapes).all(dim=2).all(dim=1)
         if int(found.sum()) < 20 * self.config.num_folds:
             raise ValueError(
@@ -185,7 +189,10 @@ class LipShapeFit(nn.Module):
             windows: Raw features; the frame's instant is step `window // 2`, as in the fit.
             use_gain: Raise the spread as the folds advised; without, the error is least and the lips move less.
         """
-        predicted = [self._predict_raw(self._normalised(part, int(self.lag))) for part in windows.float().split(2048)]
+        predicted = [
+            self._predict_raw(self._normalised(self._channels(part), int(self.lag)))
+            for part in windows.float().split(2048)
+        ]
         return self._finish(torch.cat(predicted), use_gain)
 
     def within_range(self, components: Float[Tensor, "frames components"]) -> Float[Tensor, "frames components"]:
@@ -204,6 +211,12 @@ class LipShapeFit(nn.Module):
     def shapes(self, components: Float[Tensor, "frames components"]) -> Float[Tensor, "frames points 2"]:
         """Turn components back into lip shapes, in the head frame."""
         return self.shape_mean + torch.einsum("fk,kpa->fpa", components, self.shape_basis)
+
+    def _channels(self, windows: Float[Tensor, "frames features window"]) -> Float[Tensor, "frames channels window"]:
+        if not self.config.level_apart:
+            return windows
+        level = windows.mean(dim=1, keepdim=True)
+        return torch.cat([windows - level, level], dim=1)
 
     def _fit_statistics(self, windows: Float[Tensor, "frames channels window"]) -> None:
         values = windows.transpose(0, 1).flatten(1)

@@ -166,3 +166,28 @@ def test_fewer_supports_than_frames_approximate_the_full_regression() -> None:
         predictions.append(kernel(inputs))
     full, approximate = predictions
     assert float((full - approximate).square().mean()) < 0.1 * float(outputs.var(dim=0).mean())
+
+
+def test_with_the_level_apart_a_louder_recording_changes_lips_less() -> None:
+    windows, shapes = clip()
+    tilt = windows[:, 0, 8] - windows[:, 1, 8]
+    shapes[:, 5:, 1] = shapes[:1, 5:, 1] + torch.tanh(tilt)[:, None]
+    louder = windows + 2 * windows.std()
+
+    def change(**options: bool) -> float:
+        fit: LipShapeFit = LipShapeFitConfig(**SMALL, num_networks=0, **options).setup(
+            feature_channels=CHANNELS, num_points=POINTS
+        )
+        fit.fit(windows, shapes, INNER, HOP)
+        return float((fit.predict(louder) - fit.predict(windows)).abs().mean())
+
+    assert change(level_apart=True) < 0.7 * change()
+
+
+def test_a_fit_with_the_level_apart_returns_from_its_state() -> None:
+    config = LipShapeFitConfig(**SMALL, num_networks=1, network_iterations=5, level_apart=True)
+    fit = fitted(config)
+    again: LipShapeFit = config.setup(feature_channels=CHANNELS, num_points=POINTS)
+    again.load_state_dict(fit.state_dict())
+    windows, _ = clip(seed=1)
+    assert torch.equal(again.predict(windows), fit.predict(windows))
