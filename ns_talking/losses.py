@@ -93,6 +93,17 @@ def eye_audio_overlap(
     return (eye / num_samples * audio.detach() * in_face).mean()
 
 
+def missing_at_eyes(eye: Float[Tensor, " rays"], in_eyes: Bool[Tensor, " rays"]) -> Float[Tensor, ""]:
+    """Mean attention to the blink that rays through the eyes lack to the one sample that has all of it.
+
+    A sigmoid that was pushed to 0 hardly learns any more: where that happened to the lower lids, eyes did not shut.
+
+    Source:
+        Our design.
+    """
+    return ((1 - eye).clamp(min=0) * in_eyes).mean()
+
+
 def uncertainty_weights(uncertainty: Float[Tensor, " rays"], progress: float) -> Float[Tensor, " rays"]:
     """Weigh the colour error of rays: harder rays count more as training goes on.
 

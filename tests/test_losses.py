@@ -53,3 +53,12 @@ def test_masks_are_judged_only_where_their_field_is_opaque() -> None:
     assert float(losses.region_masks(right, opacity, lower)) == 0
     swapped = opacity - right
     torch.testing.assert_close(losses.region_masks(swapped, opacity, lower), torch.tensor((0.5**2 + 0.2**2 + 1) / 2))
+
+
+def test_a_ray_through_the_eyes_lacks_what_its_samples_do_not_attend_to_the_blink() -> None:
+    eye = torch.tensor([0.0, 0.25, 1.5, 0.0], requires_grad=True)
+    missing = losses.missing_at_eyes(eye, torch.tensor([True, True, True, False]))
+    torch.testing.assert_close(missing, torch.tensor((1 + 0.75) / 4))
+    missing.backward()
+    # What attends enough, and what shows no eyes, is left alone.
+    torch.testing.assert_close(eye.grad, torch.tensor([-0.25, -0.25, 0.0, 0.0]))

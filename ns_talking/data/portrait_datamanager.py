@@ -237,6 +237,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             "torso": torso,
             "parsing": regions_of(packed),
             "in_face": upload(inside(boxes.face[row], x, y), self.device),
+            "in_eyes": upload(inside(boxes.right_eye[row], x, y) | inside(boxes.left_eye[row], x, y), self.device),
             "in_lower_face": upload(inside(boxes.lower_face[row], x, y), self.device),
             "group": upload(picked.group, self.device),
             "indices": indices,

@@ -134,6 +134,7 @@ def _cpu_model() -> ERNeRFPlusPlusModelConfig:
     """
     er_nerf = cpu_model()
     er_nerf.audio_code = replace(er_nerf.audio_code, use_encoder=True, lip_shape=LipShapeFitConfig(), lip_emphasis=1.2)
+    er_nerf.eye_attention_weight = 0.0
     options = {name: value for name, value in vars(er_nerf).items() if name != "_target"}
     return ERNeRFPlusPlusModelConfig(**options, lattice=MotionLatticeConfig(resolution=(10, 6, 12), token_dim=32))
 

@@ -14,6 +14,7 @@ from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConf
 from portraits import write_tiny_portrait
 
 from ns_talking.data.format import Region, read_portrait
+from ns_talking.data.pixel_samplers import MouthPixelSamplerConfig, PixelGroup
 from ns_talking.data.portrait_datamanager import PortraitDataManager, PortraitDataManagerConfig
 from ns_talking.dataparsers.portrait import TalkingPortraitDataParserConfig
 
@@ -93,6 +94,13 @@ def test_pixels_are_those_of_the_files(folder: Path) -> None:
         np.testing.assert_allclose(bundle.metadata["background"][ray], plate[y, x], atol=1e-6)
         np.testing.assert_allclose(bundle.metadata["pixel"][ray], [y / 63 * 2 - 1, x / 63 * 2 - 1], atol=1e-6)
         np.testing.assert_allclose(bundle.times[ray], frame.index / 22, atol=1e-6)
+
+
+def test_pixels_that_are_drawn_at_the_eyes_are_known_as_such(folder: Path) -> None:
+    data = manager(folder, pixel_sampler=MouthPixelSamplerConfig(mouth_share=0.0, eye_share=0.5))
+    _, batch = data.next_train(0)
+    assert batch["in_eyes"][batch["group"] == PixelGroup.EYES].all()
+    assert not batch["in_eyes"].all()
 
 
 def test_the_lips_phase_gives_one_square_patch(folder: Path) -> None:
