@@ -103,3 +103,21 @@ def test_the_scene_box_bounds_the_occupancy(make_pipeline: Callable[..., Portrai
     model = make_pipeline("inference").portrait_model
     assert isinstance(model.scene_box, SceneBox)
     torch.testing.assert_close(model.occupancy.bounds, model.scene_box.aabb)
+
+
+def test_attention_to_the_blink_is_unwanted_in_the_face_but_not_at_the_eyes(
+    make_pipeline: Callable[..., PortraitPipeline],
+) -> None:
+    attention = torch.tensor([0.25, 0.25], requires_grad=True)
+    outputs = {"eye_attention": attention, "audio_attention": torch.ones(2), "rgb": torch.zeros(2, 3)}
+    batch = {"in_face": torch.ones(2, dtype=torch.bool), "in_eyes": torch.tensor([True, False]), "image": None}
+
+    def pulls(**options: float) -> list[float]:
+        model = make_pipeline("inference", attention_weight=1e-4, **options).portrait_model
+        model.set_step(100, Phase("head", 100, 100))
+        parts = model.head_losses(outputs, batch)
+        asked = sum(value for name, value in parts.items() if name != "audio_attention")
+        return torch.autograd.grad(asked, attention)[0].sign().tolist()
+
+    assert pulls(eye_attention_weight=0.0) == [1, 1]
+    assert pulls(eye_attention_weight=1e-3) == [-1, 1]
