@@ -27,7 +27,7 @@ from ns_talking.fields.motion_lattice import MotionLattice, MotionLatticeConfig
 from ns_talking.methods.er_nerf import LIPS_SAMPLER, PHASES, RATES, ERNeRFModel, ERNeRFModelConfig, cpu_model
 from ns_talking.methods.grid import parameters_of
 from ns_talking.methods.presets import cpu_config, gpu_config, wants_gpu_preset
-from ns_talking.modules.lip_shape_fit import LipShapeFitConfig
+from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.rendering.volume import HeadOutputs, RaySamples
 from ns_talking.utils.compat import allow_scalars_in_checkpoints
@@ -126,15 +126,13 @@ _METHOD = "er-nerf++"
 
 
 def _cpu_model() -> ERNeRFPlusPlusModelConfig:
-    """Take er-nerf's model for a CPU, with its encoder, a coarser lattice, and lips that need less emphasis.
+    """Take er-nerf's model for a CPU, with the paper's encoder, a coarser lattice, and lips that need less emphasis.
 
     Moved by a lattice, lips open further than er-nerf's do. With an emphasis of 1.0 / 1.1 / 1.2 / 1.3, lips of the
     procedural head with a large jaw were off by 2.49 / 2.30 / 2.26 / 2.32 px on validation frames after 400 steps, the
     mean of two seeds, and the mouth had 26.2 / 26.0 / 25.6 / 25.0 dB. er-nerf's best was 1.2 to 1.3.
     """
-    er_nerf = cpu_model()
-    er_nerf.audio_code = replace(er_nerf.audio_code, use_encoder=True, lip_shape=LipShapeFitConfig(), lip_emphasis=1.2)
-    er_nerf.eye_attention_weight = 0.0
+    er_nerf = cpu_model(AudioCodeConfig(use_lip_shape=True, lip_emphasis=1.2))
     options = {name: value for name, value in vars(er_nerf).items() if name != "_target"}
     return ERNeRFPlusPlusModelConfig(**options, lattice=MotionLatticeConfig(resolution=(10, 6, 12), token_dim=32))
 

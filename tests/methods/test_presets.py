@@ -15,6 +15,7 @@ from ns_talking.methods.er_nerf import ERNeRFModelConfig
 from ns_talking.methods.grid import GridPortraitModelConfig
 from ns_talking.methods.presets import cpu_config, gpu_config, wants_gpu_preset
 from ns_talking.methods.rad_nerf import RADNeRFModelConfig
+from ns_talking.modules.audio_code import AudioCodeConfig
 from ns_talking.pipelines.schedules import PhaseDecayConfig
 from ns_talking.rendering.occupancy import OccupancyGridConfig
 
@@ -58,7 +59,7 @@ def test_the_papers_recipe_has_nothing_of_ours() -> None:
     assert not (model.use_face_surface or model.audio_code.use_lip_shape or config.pipeline.train_torso_beside_head)
     assert model.pose_refinement == "off" and config.mean_share == 0
     assert (model.head.finest_resolution, model.max_samples) == (512, 16)
-    ours = cpu_config("er-nerf", er_nerf.cpu_model(), er_nerf.RATES)
+    ours = cpu_config("er-nerf", er_nerf.cpu_model(AudioCodeConfig()), er_nerf.RATES)
     assert set(ours.optimizers) == set(config.optimizers)
 
 
